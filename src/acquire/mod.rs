@@ -1,0 +1,130 @@
+//! Reads text from where it comes: files, globs, journal, standard input. I/O.
+//!
+//! Speaks only of bytes: which stream, which offset. What they mean is for the rooms downstream.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One configured source of log text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// Its unique name.
+    pub name: String,
+    /// Where it comes from.
+    pub kind: SourceKind,
+}
+
+/// Where log text comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A file, which need not exist yet, or a glob. Absolute; `shown` is the path as the user wrote it.
+    Path {
+        /// Absolute path or glob.
+        path: PathBuf,
+        /// As configured.
+        shown: String,
+    },
+    /// A systemd unit's journal.
+    Journal {
+        /// The unit.
+        unit: String,
+    },
+    /// Standard input, to its end.
+    Stdin,
+}
+
+/// Names one stream of bytes inside a source, for the life of the process: one open file, one journal, stdin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// How to find a stream again after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Identity {
+    /// A file: device, inode and a hash of its first bytes, since inodes are reused at once.
+    File {
+        /// Device number.
+        dev: u64,
+        /// Inode number.
+        ino: u64,
+        /// How many first bytes `hash` covers.
+        hashed: u64,
+        /// FNV-1a of them, hexadecimal.
+        hash: String,
+        /// The path it was last known under.
+        path: PathBuf,
+    },
+    /// The journal, by its cursor.
+    Journal {
+        /// `__CURSOR` of the last entry read.
+        cursor: String,
+    },
+    /// Standard input cannot be read twice.
+    Stdin,
+}
+
+/// How far a stream has been worked off; stored in the same transaction as what was found there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The source's name.
+    pub source: String,
+    /// Which stream.
+    pub identity: Identity,
+    /// Everything before this byte has been worked off.
+    pub offset: u64,
+}
+
+/// What a reader says. Per stream in order: `Opened`, then `Bytes`, `Idle` and `Identity` as they come, then `Closed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// A stream begins (or goes on, from a checkpoint) at `offset`.
+    Opened {
+        /// Which.
+        stream: StreamId,
+        /// Of which source.
+        source: String,
+        /// The path as configured (for a glob: the file's own path), for records.
+        file: Option<String>,
+        /// How to find it again.
+        identity: Identity,
+        /// First byte that will come.
+        offset: u64,
+    },
+    /// Bytes that follow the last ones.
+    Bytes {
+        /// Which stream.
+        stream: StreamId,
+        /// Where they start.
+        offset: u64,
+        /// At most [`CHUNK`].
+        bytes: Vec<u8>,
+    },
+    /// The end is reached for now: nothing more is waiting to be read.
+    Idle {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// The identity became more exact (a file grew past the hashed length, a journal moved on).
+    Identity {
+        /// Which stream.
+        stream: StreamId,
+        /// The new one.
+        identity: Identity,
+    },
+    /// The stream is over: rotated away and drained, truncated, deleted, or at its end. Its checkpoint can go.
+    Closed {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Something people should know: unreadable file, no file events, journal gone. The reader goes on trying.
+    Trouble {
+        /// The source.
+        source: String,
+        /// What, with path and remedy.
+        detail: String,
+    },
+}
+
+/// The most bytes in one [`Read::Bytes`]: large enough for the matcher, small enough that a slow engine holds little.
+pub const CHUNK: usize = 256 * 1024;

@@ -1,0 +1,43 @@
+//! Tells what an event means by an ordered rule table. Pure.
+
+use crate::vocab::{Captures, Class, Severity};
+
+/// What a rule says of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The rule's `id`.
+    pub rule: String,
+    /// What went wrong.
+    pub class: Class,
+    /// How bad.
+    pub severity: Severity,
+    /// What the rule read out of the text: hints.
+    pub captures: Captures,
+}
+
+/// What a line says about a download job; hints as well. From `[[signal]]` tables in the packs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// The signal rule's `id`.
+    pub rule: String,
+    /// What happened.
+    pub means: SignalKind,
+    /// `path`, `url`, `file_id`, `job`, `size`, `name`, and `file_path` (a Bot API path such as `videos/file_7.mp4`).
+    pub captures: Captures,
+}
+
+/// What happened to a job, by the bot's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalKind {
+    /// Something more is known of a job that is about to start or under way (a `file_id`, a URL, a name, a size).
+    Known,
+    /// A download began.
+    Started,
+    /// It is under way.
+    Progress,
+    /// The bot says that the file is saved.
+    Completed,
+    /// The bot's connection to its server works (a poll was answered 200).
+    Alive,
+}

@@ -1,0 +1,1 @@
+//! Makes incidents and download jobs out of events. Pure.

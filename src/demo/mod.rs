@@ -1,0 +1,1 @@
+//! Shows the whole thing without a token or a network: a misbehaving server, a real bot, six faults.

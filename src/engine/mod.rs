@@ -1,0 +1,1 @@
+//! Holds the seam: `step`, one deterministic function; `run`, the only loop.

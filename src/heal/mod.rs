@@ -1,0 +1,1 @@
+//! Confirms, repairs and proves: carries out what `decide` asks for. I/O.

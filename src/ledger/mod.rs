@@ -1,0 +1,178 @@
+//! Keeps what must survive: SQLite with one writer thread. I/O.
+//!
+//! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
+
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use rusqlite;
+
+/// How many transactions may wait for the writer. Callers wait their turn; the engine is the main one.
+const WRITE_QUEUE: usize = 256;
+
+/// What went wrong with the state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database said no.
+    #[error("failed to use the state database {path}: {source}")]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's own words.
+        source: rusqlite::Error,
+    },
+    /// A file operation failed.
+    #[error("failed to use {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// The database is newer than this program.
+    #[error(
+        "failed to use the state database {path}: it has format {found}, this logmedic knows {known}; install the newer logmedic again or move the state directory aside"
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Another logmedic holds the state directory.
+    #[error(
+        "failed to lock {path}: another logmedic (process {pid}) uses this state directory; stop it, or give this one its own with LOGMEDIC_STATE__DIR"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it.
+        pid: String,
+    },
+    /// The writer thread is gone.
+    #[error("failed to write to the state database: its writer has stopped")]
+    Stopped,
+}
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A handle on the state database; clones share the one writer.
+#[derive(Clone)]
+pub struct Ledger {
+    path: Arc<PathBuf>,
+    writer: mpsc::SyncSender<Job>,
+    reader: Arc<Mutex<Connection>>,
+    _lock: Arc<std::fs::File>,
+}
+
+impl Ledger {
+    /// Opens (or makes) the database under `dir`, takes the lock, migrates, starts the writer.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, is locked by another logmedic, or holds a newer format.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| Error::Io { path: dir.into(), source })?;
+        let lock = lock(&dir.join("logmedic.lock"))?;
+        let path = dir.join("state.db");
+        let fail = |source| Error::Sqlite { path: path.clone(), source };
+        let mut connection = Connection::open(&path).map_err(fail)?;
+        schema::prepare(&mut connection, &path)?;
+        let reader = Connection::open_with_flags(
+            &path,
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(fail)?;
+        reader.busy_timeout(schema::BUSY).map_err(fail)?;
+        let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
+        thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || {
+                for job in jobs {
+                    job(&mut connection);
+                }
+            })
+            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        Ok(Self { path: Arc::new(path), writer, reader: Arc::new(Mutex::new(reader)), _lock: Arc::new(lock) })
+    }
+
+    /// Runs `work` in one transaction on the writer thread and commits it; an error rolls all of it back.
+    ///
+    /// # Errors
+    /// What `work` or the commit failed with.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            });
+            // The caller may have gone away; the commit stands all the same.
+            drop(answer.send(done));
+        });
+        let writer = self.writer.clone();
+        // The queue is short and drains in microseconds; when it is full the caller waits off the runtime.
+        if let Err(mpsc::TrySendError::Full(job)) = writer.try_send(job) {
+            tokio::task::spawn_blocking(move || writer.send(job))
+                .await
+                .map_err(|_| Error::Stopped)?
+                .map_err(|_| Error::Stopped)?;
+        }
+        answered
+            .await
+            .map_err(|_| Error::Stopped)?
+            .map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+    }
+
+    /// Runs a short query on the read-only connection. Blocking: microseconds for the queries of this program.
+    ///
+    /// # Errors
+    /// What `query` failed with.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        let reader = self.reader.lock().map_err(|_| Error::Stopped)?;
+        query(&reader).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn lock(path: &Path) -> Result<std::fs::File, Error> {
+    use std::io::{Read as _, Write as _};
+    let io = |source| Error::Io { path: path.into(), source };
+    let mut file =
+        std::fs::OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(io)?;
+            write!(file, "{}", std::process::id()).map_err(io)?;
+            Ok(file)
+        }
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // Only for the message; an unreadable lock file is still a held one.
+            let _ = file.read_to_string(&mut pid);
+            Err(Error::Locked { path: path.into(), pid: if pid.is_empty() { "unknown".into() } else { pid } })
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+    }
+}

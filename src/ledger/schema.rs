@@ -1,0 +1,36 @@
+//! Lays out the database and brings older ones up to date.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::Error;
+
+/// How long a reader or writer waits for the other; far above any transaction here.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+
+/// One step a format. The first makes a new database; each later one changes the one before.
+const STEPS: &[&str] = &[include_str!("schema/1.sql")];
+
+/// Sets the database up and migrates it.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Sqlite { path: path.into(), source };
+    connection.busy_timeout(BUSY).map_err(fail)?;
+    // FULL: an intent must be on disk before the repair it announces. WAL keeps readers apart.
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+        .map_err(fail)?;
+    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(Error::Newer { path: path.into(), found, known });
+    }
+    for (version, step) in (found + 1..).zip(&STEPS[found as usize..]) {
+        let transaction = connection.transaction().map_err(fail)?;
+        transaction.execute_batch(step).map_err(fail)?;
+        transaction.pragma_update(None, "user_version", version).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+    }
+    Ok(())
+}

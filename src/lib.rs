@@ -1,0 +1,29 @@
+//! logmedic watches a download bot's log, confirms what went wrong, repairs it and proves the repair.
+//!
+//! The rooms below are the road a line of log travels:
+//!
+//! ```text
+//! acquire → assemble → classify → correlate → decide → engine → heal
+//!                                                        │         │
+//!                                                        └ ledger ─┴→ outbox
+//! ```
+//!
+//! `vocab` is what three rooms or more speak; `roots` is the only door to the user's files; `media` tells
+//! whether a file is whole; `supervise` is the bot's process; `setup` is command line, configuration and
+//! wiring; `demo` is the self-contained show. See `docs/ARCHITECTURE.md`.
+
+pub mod acquire;
+pub mod assemble;
+pub mod classify;
+pub mod correlate;
+pub mod decide;
+pub mod demo;
+pub mod engine;
+pub mod heal;
+pub mod ledger;
+pub mod media;
+pub mod outbox;
+pub mod roots;
+pub mod setup;
+pub mod supervise;
+pub mod vocab;

@@ -1,0 +1,3 @@
+//! The `logmedic` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Delivers notifications, however long it takes.

@@ -1,0 +1,1 @@
+//! Turns command line, environment and files into a running agent. I/O.

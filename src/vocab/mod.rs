@@ -1,0 +1,17 @@
+//! Names the words that three rooms or more speak. Pure; imports no other room.
+
+mod class;
+mod ids;
+mod notice;
+mod now;
+mod record;
+mod redact;
+mod text;
+
+pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, SubjectKind, UnknownWord};
+pub use ids::{Id, Rng};
+pub use notice::{Notice, Stage, StepTold, Story};
+pub use now::{Now, rfc3339};
+pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};
+pub use redact::redact;
+pub use text::{clean_line, printable, shorten, utf16_len};
