@@ -152,6 +152,11 @@ pub enum Repair {
         /// The `url`, `file_id`, `job` of the incident, given as `LOGMEDIC_…`.
         variables: Vec<(String, String)>,
     },
+    /// Signal the bot, or restart it (`None`). Carried out by the supervisor, not by `heal`.
+    RestartBot {
+        /// The signal's number.
+        signal: Option<i32>,
+    },
 }
 
 impl Repair {
@@ -164,6 +169,7 @@ impl Repair {
             Self::CreateDirectory { .. } => Strategy::CreateDirectory,
             Self::Quarantine { .. } => Strategy::Quarantine,
             Self::Command { .. } => Strategy::Command,
+            Self::RestartBot { .. } => Strategy::RestartBot,
         }
     }
 }

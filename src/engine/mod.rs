@@ -1,1 +1,112 @@
-//! Holds the seam: `step`, one deterministic function; `run`, the only loop.
+//! Holds the seam: `step`, one deterministic function from state, input and moment to effects; `run`, the only loop.
+//!
+//! `State::step` is pure: no clock, no randomness but its own seeded generator, no I/O. What it wants done it says as
+//! [`Effect`]s; the loop commits those that must be durable in one transaction and starts the rest afterwards.
+
+mod bot;
+mod case;
+mod flow;
+mod observe;
+mod restore;
+mod state;
+mod tell;
+mod upstream;
+
+pub use case::{Action, Case, Phase};
+pub use state::State;
+
+use crate::correlate::Item;
+use crate::decide::{Policy, Task, TaskOutput};
+use crate::supervise::BotEvent;
+use crate::vocab::{Id, Notice, Record};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A source said these things, in this order.
+    Observed {
+        /// The source's name.
+        source: String,
+        /// The file as configured.
+        file: Option<String>,
+        /// What was said.
+        items: Vec<Item>,
+    },
+    /// A task ended.
+    Finished {
+        /// Which.
+        task: Id,
+        /// How.
+        output: TaskOutput,
+    },
+    /// The bot's process changed.
+    Bot(BotEvent),
+    /// The moment of [`State::deadline`] has come.
+    Deadline,
+    /// The configuration was reloaded.
+    Policy(Box<Policy>),
+}
+
+/// What kind of thing a stored row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowKind {
+    /// A [`Case`].
+    Incident,
+    /// A [`crate::correlate::Job`].
+    Job,
+    /// The engine's own: `seq`, `budget`, `breaker`.
+    Engine,
+}
+
+impl RowKind {
+    /// The word in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Job => "job",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+/// A stored row of the engine's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What kind.
+    pub kind: RowKind,
+    /// Which.
+    pub id: String,
+    /// The thing itself.
+    pub json: String,
+}
+
+/// What the engine wants done. The first four are durable: they commit together before anything is started.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Effect {
+    /// Append to the records.
+    Record(Box<Record>),
+    /// Remember.
+    Save(Row),
+    /// Forget.
+    Forget {
+        /// What kind.
+        kind: RowKind,
+        /// Which.
+        id: String,
+    },
+    /// Owe this to people.
+    Notify(Box<Notice>),
+    /// Start, after the commit.
+    Start(Box<Task>),
+    /// Stop at a safe point.
+    Cancel(Id),
+    /// Signal the bot, or restart it (`None`); answered like a task.
+    Bot {
+        /// The task to answer.
+        task: Id,
+        /// The signal.
+        signal: Option<i32>,
+    },
+}

@@ -13,6 +13,9 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: usize = 26;
 
 impl Id {
+    /// The largest identifier, for ranges.
+    pub const MAX: Self = Self(u128::MAX);
+
     /// A new identifier for this moment.
     #[must_use]
     pub fn new(at: DateTime<Utc>, rng: &mut Rng) -> Self {

@@ -1,0 +1,68 @@
+//! Notices that many things fail at once: then the cause is upstream and repairing each is useless. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::BreakerLimits;
+use crate::vocab::Subject;
+
+/// How many failures are remembered; far over any sensible threshold.
+const FAILURES_MAX: usize = 1_000;
+
+/// Whether repairs that depend on the upstream server may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// All is well.
+    #[default]
+    Closed,
+    /// Held: the server is probed first.
+    Open,
+    /// The server answers: one repair goes ahead, the others follow when it is proven.
+    Trial,
+}
+
+/// A circuit breaker over distinct subjects in a sliding window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Where it is.
+    pub state: BreakerState,
+    failures: VecDeque<(DateTime<Utc>, Subject)>,
+}
+
+impl Breaker {
+    /// Takes in one confirmed failure. `true` when it just opened.
+    pub fn fail(&mut self, limits: &BreakerLimits, subject: &Subject, now: DateTime<Utc>) -> bool {
+        let within = TimeDelta::from_std(limits.within.min(Duration::from_secs(86_400))).unwrap_or(TimeDelta::days(1));
+        self.failures.retain(|(at, known)| now - *at <= within && known != subject);
+        if self.failures.len() == FAILURES_MAX {
+            self.failures.pop_front();
+        }
+        self.failures.push_back((now, subject.clone()));
+        let many = self.failures.len() >= limits.threshold.max(2) as usize;
+        let opens = many && self.state == BreakerState::Closed;
+        if opens {
+            self.state = BreakerState::Open;
+        }
+        opens
+    }
+
+    /// The server answers: let one repair try. Nothing when it is not open.
+    pub fn try_one(&mut self) {
+        if self.state == BreakerState::Open {
+            self.state = BreakerState::Trial;
+        }
+    }
+
+    /// What came of the trial: closed with a clean slate, or open again.
+    pub fn trial(&mut self, worked: bool) {
+        if worked {
+            *self = Self::default();
+        } else {
+            self.state = BreakerState::Open;
+        }
+    }
+}

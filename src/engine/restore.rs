@@ -1,0 +1,96 @@
+//! Brings the memory back from stored rows after a stop, wanted or not. Pure.
+
+use super::state::State;
+use super::{Case, Effect, Phase, Row, RowKind};
+use crate::correlate::Job;
+use crate::decide::{BreakerState, Policy};
+use crate::vocab::{Evidence, Now};
+
+/// A stored row that cannot be read; it is left out, everything else is used.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the stored {kind} '{id}': {why}; it is left out")]
+pub struct BadRow {
+    /// What kind.
+    pub kind: &'static str,
+    /// Which.
+    pub id: String,
+    /// Why.
+    pub why: serde_json::Error,
+}
+
+impl State {
+    /// The memory as it was at the last commit, and what must be done about work that was cut off.
+    ///
+    /// A repair that was under way is written down as interrupted, does not count as an attempt, and is looked at again
+    /// before anything is repeated.
+    pub fn restore(policy: Policy, seed: u64, now: Now, rows: Vec<Row>) -> (Self, Vec<Effect>, Vec<BadRow>) {
+        let mut state = Self::new(policy, seed, now);
+        let mut bad = Vec::new();
+        for row in rows {
+            if let Err(why) = state.put_back(&row, now) {
+                bad.push(BadRow { kind: row.kind.as_str(), id: row.id, why });
+            }
+        }
+        let mut out = Vec::new();
+        let ids: Vec<_> = state.cases.keys().copied().collect();
+        for id in ids {
+            state.resume(id, &mut out);
+        }
+        if state.breaker.state != BreakerState::Closed {
+            state.breaker.state = BreakerState::Open;
+            state.probe_upstream(&mut out);
+        }
+        out.extend(state.step(super::Input::Deadline, now));
+        (state, out, bad)
+    }
+
+    fn put_back(&mut self, row: &Row, now: Now) -> serde_json::Result<()> {
+        match row.kind {
+            RowKind::Incident => {
+                let case: Case = serde_json::from_str(&row.json)?;
+                let id = case.incident.id;
+                let old = case.ended_at.is_some_and(|at| at + super::state::KEEP_ENDED <= now.wall);
+                if !old || case.incident.fold_due().is_some() {
+                    let key = (case.incident.class, case.incident.subject.clone());
+                    self.by_key.insert(key, id);
+                    self.cases.insert(id, case);
+                }
+            }
+            RowKind::Job => {
+                let job: Job = serde_json::from_str(&row.json)?;
+                self.jobs.restore(job);
+            }
+            RowKind::Engine => match row.id.as_str() {
+                "seq" => self.seq = serde_json::from_str(&row.json)?,
+                "budget" => self.budget = serde_json::from_str(&row.json)?,
+                "breaker" => self.breaker = serde_json::from_str(&row.json)?,
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Goes on with a case where it was.
+    fn resume(&mut self, id: crate::vocab::Id, out: &mut Vec<Effect>) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        case.task = None;
+        self.dirty.cases.insert(id);
+        match case.phase {
+            Phase::Looking | Phase::Proving => self.look(id, out),
+            Phase::Acting => {
+                self.record_finished(id, false, "logmedic was stopped in the middle of it", &Evidence::new(), out);
+                if let Some(case) = self.cases.get_mut(&id) {
+                    case.attempt = case.attempt.saturating_sub(1);
+                    case.ready = true;
+                }
+                self.look(id, out);
+            }
+            Phase::Held { ref on } if on == "bot" => {
+                // The bot ends with its parent, so this start is its restart.
+                let detail = "the bot was started again together with logmedic".to_owned();
+                self.end(id, crate::vocab::OutcomeResult::Recovered, detail, None, out);
+            }
+            Phase::Waiting | Phase::Held { .. } | Phase::Ended => {}
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Keeps all open cases and turns one input into effects. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{Case, Effect, Input, Row, RowKind};
+use crate::correlate::{Jobs, Locator};
+use crate::decide::{Breaker, Budget, Policy};
+use crate::vocab::{Class, Id, Now, Rng, Subject};
+
+/// An ended case stays in memory so long, for late lines of the same fault.
+pub(super) const KEEP_ENDED: TimeDelta = TimeDelta::seconds(60);
+
+/// Open cases at most; beyond it faults of a class are counted in one case of their source. Bounds memory in a storm
+/// of different names.
+pub(super) const OPEN_MAX: usize = 1_000;
+
+/// How many ended cases are kept in memory for late lines; the oldest leave first.
+pub(super) const ENDED_MAX: usize = 2_000;
+
+/// Whom a task belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Case(Id),
+    Upstream,
+}
+
+/// The engine's whole memory.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) policy: Policy,
+    pub(super) rng: Rng,
+    pub(super) seq: u64,
+    pub(super) cases: BTreeMap<Id, Case>,
+    pub(super) by_key: HashMap<(Class, Subject), Id>,
+    pub(super) jobs: Jobs,
+    pub(super) locator: Locator,
+    pub(super) budget: Budget,
+    pub(super) breaker: Breaker,
+    pub(super) upstream: super::upstream::Upstream,
+    pub(super) tasks: HashMap<Id, Owner>,
+    pub(super) wake: BTreeSet<(Duration, Id)>,
+    wake_of: HashMap<Id, Duration>,
+    pub(super) dirty: Dirty,
+    pub(super) now: Now,
+}
+
+/// What changed in this step and must be saved at its end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) cases: BTreeSet<Id>,
+    pub(super) jobs: BTreeSet<Id>,
+    pub(super) seq: bool,
+    pub(super) budget: bool,
+    pub(super) breaker: bool,
+}
+
+impl State {
+    /// An empty memory. `seed` makes identifiers and jitter.
+    #[must_use]
+    pub fn new(policy: Policy, seed: u64, now: Now) -> Self {
+        Self {
+            policy,
+            rng: Rng::new(seed),
+            seq: 0,
+            cases: BTreeMap::new(),
+            by_key: HashMap::new(),
+            jobs: Jobs::default(),
+            locator: Locator::default(),
+            budget: Budget::default(),
+            breaker: Breaker::default(),
+            upstream: super::upstream::Upstream::default(),
+            tasks: HashMap::new(),
+            wake: BTreeSet::new(),
+            wake_of: HashMap::new(),
+            dirty: Dirty::default(),
+            now,
+        }
+    }
+
+    /// Takes in one input. The effects must be carried out in order: the durable ones in one transaction first.
+    pub fn step(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        self.now = now;
+        let mut out = Vec::new();
+        match input {
+            Input::Observed { source, file, items } => self.observed(&source, file.as_deref(), items, &mut out),
+            Input::Finished { task, output } => self.finished(task, output, &mut out),
+            Input::Bot(event) => self.bot(&event, &mut out),
+            Input::Deadline => {}
+            Input::Policy(policy) => self.policy = *policy,
+        }
+        self.run_due(&mut out);
+        self.save_dirty(&mut out);
+        out
+    }
+
+    /// The next moment at which [`Input::Deadline`] is wanted, on the monotonic clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.wake.first().map(|(at, _)| *at).into_iter().chain(self.upstream.due).min()
+    }
+
+    /// The open and lately ended cases, oldest first.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.cases.values()
+    }
+
+    /// The download jobs.
+    #[must_use]
+    pub const fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Number of the last record.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(super) fn new_id(&mut self) -> Id {
+        Id::new(self.now.wall, &mut self.rng)
+    }
+
+    fn run_due(&mut self, out: &mut Vec<Effect>) {
+        if self.upstream.due.is_some_and(|due| due <= self.now.mono) {
+            self.upstream.due = None;
+            self.probe_upstream(out);
+        }
+        // Waking a case may make another one due at once; each is run once a step, the rest follow with the next.
+        let due: Vec<Id> = self.wake.range(..=(self.now.mono, Id::MAX)).map(|(_, id)| *id).collect();
+        for id in due {
+            self.set_wake(id, None);
+            self.case_due(id, out);
+            self.plan_wake(id);
+        }
+    }
+
+    /// Works out anew when a case must be woken: its own date, a fold to write, or its time to leave memory.
+    pub(super) fn plan_wake(&mut self, id: Id) {
+        let Some(case) = self.cases.get(&id) else { return self.set_wake(id, None) };
+        let leave = case.ended_at.map(|at| at.max(case.incident.last_at.min(self.now.wall)) + KEEP_ENDED);
+        let next = [case.due, case.incident.fold_due(), leave].into_iter().flatten().min();
+        let next = next.map(|wall| self.now.mono_at(wall));
+        self.set_wake(id, next);
+    }
+
+    fn set_wake(&mut self, id: Id, at: Option<Duration>) {
+        if let Some(old) = self.wake_of.remove(&id) {
+            self.wake.remove(&(old, id));
+        }
+        if let Some(at) = at {
+            self.wake.insert((at, id));
+            self.wake_of.insert(id, at);
+        }
+    }
+
+    /// Lets go of a case that has been over for a while.
+    pub(super) fn drop_case(&mut self, id: Id) {
+        if let Some(case) = self.cases.remove(&id) {
+            let key = (case.incident.class, case.incident.subject);
+            if self.by_key.get(&key) == Some(&id) {
+                self.by_key.remove(&key);
+            }
+        }
+        self.set_wake(id, None);
+    }
+
+    fn save_dirty(&mut self, out: &mut Vec<Effect>) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut save = |kind, id: String, json: serde_json::Result<String>| {
+            // These types are plain names and values: they always serialize.
+            if let Ok(json) = json {
+                out.push(Effect::Save(Row { kind, id, json }));
+            }
+        };
+        for id in &dirty.cases {
+            if let Some(case) = self.cases.get(id) {
+                save(RowKind::Incident, id.to_string(), serde_json::to_string(case));
+            }
+        }
+        for id in &dirty.jobs {
+            if let Some(job) = self.jobs.get(*id) {
+                save(RowKind::Job, id.to_string(), serde_json::to_string(job));
+            }
+        }
+        if dirty.seq {
+            save(RowKind::Engine, "seq".into(), serde_json::to_string(&self.seq));
+        }
+        if dirty.budget {
+            save(RowKind::Engine, "budget".into(), serde_json::to_string(&self.budget));
+        }
+        if dirty.breaker {
+            save(RowKind::Engine, "breaker".into(), serde_json::to_string(&self.breaker));
+        }
+        for id in dirty.cases {
+            self.plan_wake(id);
+        }
+        for id in self.jobs.prune() {
+            out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });
+        }
+    }
+}
