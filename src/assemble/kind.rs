@@ -1,0 +1,221 @@
+//! Tells what one line is to the event before it. Pure.
+
+use super::Stamp;
+
+/// The longest `bot-1  | ` prefix looked for.
+const PREFIX: usize = 64;
+/// The longest `[name]` at the start of a line that is taken for a tag.
+const TAG: usize = 40;
+
+/// What a line is, by its own look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A logger wrote its head: a time, or `LEVEL:name:`. Lines without one belong to it.
+    Head,
+    /// Starts an event, but says nothing of the lines after it: `ERROR: …`, `[download] …`.
+    Start,
+    /// Nothing or white space.
+    Blank,
+    /// Starts with white space.
+    Indented,
+    /// `Traceback (most recent call last):`
+    Traceback,
+    /// The sentence between two tracebacks.
+    Chain,
+    /// `Caused by:` of Java, anyhow and others; `Current thread 0x…` of Python's fault handler.
+    Cause,
+    /// `panic: …`, `goroutine 7 [running]:`
+    Go,
+    /// `thread 'main' panicked at …`
+    Rust,
+    /// `note: run with …`, `stack backtrace:`
+    RustNote,
+    /// Anything else.
+    Other,
+}
+
+/// A line with what its start says.
+pub(super) struct Line<'a> {
+    pub(super) kind: Kind,
+    pub(super) stamp: Option<Stamp>,
+    /// `bot-1  | ` of docker compose, empty mostly.
+    pub(super) prefix: &'a [u8],
+    /// What follows the prefix.
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        let (prefix, body) = text.split_at(compose_prefix(text));
+        let body = skip_colour(body);
+        let (kind, stamp) = look(body);
+        Line { kind, stamp, prefix, body }
+    }
+}
+
+fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
+    let Some(&first) = body.first() else { return (Kind::Blank, None) };
+    if first == b' ' || first == b'\t' {
+        let blank = body.iter().all(|b| b.is_ascii_whitespace());
+        return (if blank { Kind::Blank } else { Kind::Indented }, None);
+    }
+    let after = if first == b'[' { tagged_stamp(body) } else { leveled_stamp(body) };
+    if let Some(stamp) = Stamp::parse(body).map(|(stamp, _)| stamp).or(after) {
+        return (Kind::Head, Some(stamp));
+    }
+    // wget's `--2026-11-22 01:02:03--  http://…` is followed by lines of their own.
+    if let Some((stamp, _)) = body.strip_prefix(b"--").and_then(Stamp::parse) {
+        return (Kind::Start, Some(stamp));
+    }
+    let kind = match first {
+        b'[' if is_tag(body) => Kind::Start,
+        b'T' if body.starts_with(b"Traceback (most recent call last)") => Kind::Traceback,
+        b'T' if body.starts_with(b"The above exception was the direct cause") => Kind::Chain,
+        b'D' if body.starts_with(b"During handling of the above exception") => Kind::Chain,
+        b'C' if body.starts_with(b"Caused by:") || body.starts_with(b"Current thread 0x") => Kind::Cause,
+        b'p' if body.starts_with(b"panic: ") => Kind::Go,
+        b'f' if body.starts_with(b"fatal error: ") => Kind::Go,
+        b'g' if body.starts_with(b"goroutine ") && body.contains(&b'[') => Kind::Go,
+        b't' if body.starts_with(b"thread '") && memchr::memmem::find(body, b" panicked at").is_some() => Kind::Rust,
+        b'n' if body.starts_with(b"note: run with") => Kind::RustNote,
+        b's' if body.starts_with(b"stack backtrace:") => Kind::RustNote,
+        b'a'..=b'z' | b'A'..=b'Z' => level(body),
+        _ => Kind::Other,
+    };
+    (kind, None)
+}
+
+/// Upper-case words that begin a line of a logger, lower-case ones with a colon, and programs that name themselves.
+fn level(body: &[u8]) -> Kind {
+    let length = body.iter().take(12).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+    let (word, rest) = body.split_at(length);
+    let next = rest.first().copied().unwrap_or(b' ');
+    match word {
+        b"TRACE" | b"DEBUG" | b"INFO" | b"NOTICE" | b"WARN" | b"WARNING" | b"ERROR" | b"CRITICAL" | b"FATAL"
+        | b"SEVERE" => match next {
+            // Python's `basicConfig`: `ERROR:aiogram.event:…`
+            b':' if rest.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_') => Kind::Head,
+            b':' | b' ' | b'\t' | b'|' | b'[' | b'-' => Kind::Start,
+            _ => Kind::Other,
+        },
+        b"error" | b"warning" | b"fatal" | b"info" | b"debug" | b"curl" | b"wget" | b"rsync" | b"ffmpeg" | b"bash"
+        | b"sh" | b"aria2c" | b"yt-dlp" | b"gallery-dl" | b"rclone"
+            if next == b':' =>
+        {
+            Kind::Start
+        }
+        _ => Kind::Other,
+    }
+}
+
+/// A time that follows a level: `ERROR 2026-11-22 01:02:03`, `WARNING: 2026-…`.
+fn leveled_stamp(body: &[u8]) -> Option<Stamp> {
+    if !body[0].is_ascii_uppercase() {
+        return None;
+    }
+    let word = body.iter().take(9).take_while(|b| b.is_ascii_uppercase()).count();
+    let gap = body[word..].iter().take(8).take_while(|b| matches!(b, b' ' | b':' | b'|' | b'\t' | b'-')).count();
+    if word == 0 || gap == 0 {
+        return None;
+    }
+    Stamp::parse(&body[word + gap..]).map(|(stamp, _)| stamp)
+}
+
+/// A time behind one to three bracketed words: `[ERROR] 2026-…`, `[ 3][t 1][1795309323.1]`, `[I 2026-11-22 …]`.
+fn tagged_stamp(body: &[u8]) -> Option<Stamp> {
+    if body.len() > 3 && body[1].is_ascii_uppercase() && body[2] == b' ' && body[3].is_ascii_digit() {
+        return Stamp::parse(&body[3..]).map(|(stamp, _)| stamp);
+    }
+    let mut rest = body;
+    for _ in 0..3 {
+        let close = memchr::memchr(b']', &rest[..rest.len().min(TAG)])?;
+        rest = rest[close + 1..].trim_ascii_start();
+        if let Some((stamp, _)) = Stamp::parse(rest) {
+            return Some(stamp);
+        }
+        if rest.first() != Some(&b'[') {
+            return None;
+        }
+    }
+    None
+}
+
+/// `[download]`, `[error]`, `[ 3]`, `[reddit][warning]`: one word in brackets, then space, bracket or end.
+fn is_tag(body: &[u8]) -> bool {
+    let Some(close) = memchr::memchr(b']', &body[..body.len().min(TAG)]) else { return false };
+    let word = body[1..close].trim_ascii();
+    !word.is_empty()
+        && word.iter().all(|b| b.is_ascii_alphanumeric() || b"_:+.-#@/".contains(b))
+        && matches!(body.get(close + 1), None | Some(b' ' | b'[' | b':' | b'\t'))
+}
+
+/// Length of `bot-1  | ` in front of a line; 0 when there is none.
+fn compose_prefix(text: &[u8]) -> usize {
+    let head = &text[..text.len().min(PREFIX)];
+    if !head.first().is_some_and(u8::is_ascii_alphanumeric) {
+        return 0;
+    }
+    let Some(bar) = memchr::memchr(b'|', head) else { return 0 };
+    let name = head[..bar].trim_ascii_end();
+    let named = name.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
+    // A level before a bar (`INFO | …`) is a logger's own format.
+    let is_level = name.iter().all(|b| b.is_ascii_uppercase());
+    if !named || is_level || name.len() == bar {
+        return 0;
+    }
+    match text.get(bar + 1) {
+        Some(b' ') => bar + 2,
+        None => bar + 1,
+        _ => 0,
+    }
+}
+
+/// What follows a byte order mark and colours (`ESC [ … m`) at the start.
+fn skip_colour(mut body: &[u8]) -> &[u8] {
+    if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
+        body = rest;
+    }
+    while let Some(rest) = body.strip_prefix(b"\x1b[") {
+        let end = rest.iter().take(16).take_while(|b| b.is_ascii_digit() || **b == b';').count();
+        if rest.get(end) != Some(&b'm') {
+            break;
+        }
+        body = &rest[end + 1..];
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_known_by_its_start() {
+        for (text, wanted) in [
+            ("2026-11-22 01:02:03,456 - a - INFO - b", Kind::Head),
+            ("\x1b[32m2026-11-22 01:02:03\x1b[0m | INFO", Kind::Head),
+            ("bot-1  | 2026-11-22 01:02:03 x", Kind::Head),
+            ("ERROR:aiogram.event:Cause", Kind::Head),
+            ("ERROR    2026-11-22 01:02:03 x", Kind::Head),
+            ("[ERROR] 2026-11-22 01:02:03 x", Kind::Head),
+            ("[ 3][t 1][1795309323.123456789][Client.cpp:1] x", Kind::Head),
+            ("[I 2026-11-22 01:02:03 web:1] x", Kind::Head),
+            ("--2026-11-22 01:02:03--  http://h/", Kind::Start),
+            ("ERROR: [youtube] gone", Kind::Start),
+            ("[download]  10.0% of 1MiB", Kind::Start),
+            ("[reddit][error] x", Kind::Start),
+            ("curl: (28) x", Kind::Start),
+            ("[1, 2, 3]", Kind::Other),
+            ("[SQL: SELECT 1]", Kind::Other),
+            ("Error: x", Kind::Other),
+            ("<html>", Kind::Other),
+            ("  File \"a\", line 1", Kind::Indented),
+            ("bot-1  |   File \"a\", line 1", Kind::Indented),
+            ("bot-1  | Traceback (most recent call last):", Kind::Traceback),
+            ("\t", Kind::Blank),
+            ("", Kind::Blank),
+        ] {
+            assert_eq!(Line::new(text.as_bytes()).kind, wanted, "{text}");
+        }
+    }
+}
