@@ -1,4 +1,26 @@
 //! Tells what an event means by an ordered rule table. Pure.
+//!
+//! ```text
+//! text ── event ──→ parts ── rules ──→ the first match ── captures ──→ Hit
+//! ```
+//!
+//! A rule pack is a TOML file ([`RuleSource`]); [`Rules::compile`] reads many of them, leaves out what is
+//! wrong and says so. The packs that are shipped are in the binary ([`builtin`]). `patterns/README.md` tells
+//! how to write one.
+
+mod captures;
+mod event;
+mod explain;
+mod file;
+mod packs;
+mod rules;
+mod samples;
+
+pub use explain::{Claim, Explanation, Verdict};
+pub use file::{MAX_FILE, MAX_PATTERN, Problem, RuleSource};
+pub use packs::{builtin, builtin_samples};
+pub use rules::{MAX_RULES, RuleInfo, Rules, UnknownPack};
+pub use samples::{Failure, Report, SampleSource, check, lint};
 
 use crate::vocab::{Captures, Class, Severity};
 

@@ -1,0 +1,331 @@
+//! Takes an event apart: which words decide, where the program's own message begins, how loud it was. Pure.
+//!
+//! A traceback of 140 lines is decided by its last exception, not by the source lines it quotes. So rules are asked
+//! about *parts*, in this order: the cause, the earlier exceptions of the chain, what was logged before the
+//! traceback. Every other event is one part.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
+const MAX_CHAIN: usize = 8;
+
+/// The longest part, in bytes: a cause is a line or two, some servers answer with a page of HTML.
+const MAX_PART: usize = 64 * 1024;
+
+/// How loud the program was, by the level it wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Level {
+    /// TRACE or DEBUG.
+    Debug,
+    /// INFO or NOTICE.
+    Info,
+    /// WARNING.
+    Warning,
+    /// ERROR and above.
+    Error,
+}
+
+/// Which words of the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// All of it.
+    Whole,
+    /// The exception that ended it.
+    Cause,
+    /// An earlier exception of the chain.
+    Chain,
+    /// What was logged before the traceback.
+    Head,
+}
+
+impl Place {
+    /// In words, for explanations.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Whole => "the event",
+            Self::Cause => "the last exception",
+            Self::Chain => "an earlier exception",
+            Self::Head => "the line before the traceback",
+        }
+    }
+}
+
+/// One stretch of the event that rules are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) place: Place,
+    /// From the start of the line.
+    pub(super) line: &'a [u8],
+    /// Without time, logger and level.
+    pub(super) message: &'a [u8],
+}
+
+impl Part<'_> {
+    /// The level the program wrote; an exception is as loud as an error. `None`: it wrote none.
+    pub(super) fn level(&self) -> Option<Level> {
+        match self.place {
+            Place::Cause | Place::Chain => Some(Level::Error),
+            Place::Whole | Place::Head => {
+                let prefix = &self.line[..self.line.len() - self.message.len()];
+                level_in(prefix).or_else(|| json_level(self.line))
+            }
+        }
+    }
+}
+
+fn build(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).unicode(false).ignore_whitespace(true).build().ok()
+}
+
+const STAMP: &str = r"[\[(]?(?:
+      \d{4}[-/.]\d\d[-/.]\d\d(?:[T\ ,_]+\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?)?(?:\ ?(?:Z|UTC|[+-]\d\d:?\d\d))?
+    | \d{1,2}[-/.\ ](?:\d\d|[A-Z][a-z]{2})(?:[-/.\ ]\d{2,4})?[\ ,T]+\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:\ [AP]M)?
+    | (?:[A-Z][a-z]{2}\ )?[A-Z][a-z]{2}\ [\ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{1,9})?
+    | \d\d:\d\d:\d\d(?:[.,]\d{1,9})?
+    | \d{10}\.\d{1,9}
+    )[\])]?";
+const WORD: &str = "(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|CRITICAL|CRIT|FATAL|SEVERE|PANIC|ALERT|EMERG)";
+const QUIET_WORD: &str = "(?:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|panic)";
+
+/// Time, host, process, logger and level in the orders in which logging libraries write them.
+static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let sep = r"(?:\ +[-|]\ +|:?\ +|:|\t+)";
+    let level = format!(
+        r"(?:[\[(<]?\ *{WORD}\ *(?:\]|\)|>|/{STAMP}\])?|[\[(<]{QUIET_WORD}\ *[\])>]|\((?:[CEWIND])\)|level={QUIET_WORD})"
+    );
+    let between = r"[\[(]?[\w.@/\#:-]{1,80}[\w@/\#\])]";
+    let logger = r"(?:\[?(?-i:[a-z_])[\w./-]*(?::[\w.<>-]+){0,3}\]?(?:\ -\ |:\ |\ \|\ |:)|\[[\w./:-]+\]\ -\ )";
+    build(&format!(
+        r"^(?:[\w.-]{{1,64}}\ +\|\ )?
+        (?:(?:{STAMP}{sep}(?:{between}{sep}){{0,4}}?)*{level}(?:\ *[-|:=]+>?\ +|:|\ +|$)(?:{STAMP}\ -\ )?{logger}?
+        | (?:{STAMP}{sep})+(?:[\w.-]+\ [\w./@-]+(?:\[\d+\])?:\ )?)?"
+    ))
+});
+
+static LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    build(&format!(r"\b(?P<word>{WORD})\b|[\[(<=](?P<quiet>{QUIET_WORD})\b|\((?P<letter>[CEWIND])\)"))
+});
+
+static JSON_LEVEL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| build(r#"^\s*\{.{0,400}?"(?:level|levelname|severity|lvl)"\s*:\s*"?(?P<word>[A-Za-z]{3,9}|\d\d)\b"#));
+
+fn level_word(word: &[u8]) -> Option<Level> {
+    Some(match word.first()?.to_ascii_uppercase() {
+        b'T' | b'D' | b'1' | b'2' => Level::Debug,
+        b'I' | b'N' | b'3' => Level::Info,
+        b'W' | b'4' => Level::Warning,
+        b'E' | b'C' | b'F' | b'S' | b'P' | b'A' | b'5' | b'6' => Level::Error,
+        _ => return None,
+    })
+}
+
+fn level_in(prefix: &[u8]) -> Option<Level> {
+    let found = LEVEL.as_ref()?.captures(prefix)?;
+    level_word(found.iter().skip(1).flatten().next()?.as_bytes())
+}
+
+fn json_level(line: &[u8]) -> Option<Level> {
+    if line.first() != Some(&b'{') {
+        return None;
+    }
+    level_word(&JSON_LEVEL.as_ref()?.captures(line)?["word"])
+}
+
+/// The line behind time, host, logger and level.
+fn message(line: &[u8]) -> &[u8] {
+    let end = PREFIX.as_ref().and_then(|prefix| prefix.find(line)).map_or(0, |found| found.end());
+    &line[end..]
+}
+
+/// What a supervisor put in front of every line (`bot-1  | `) and colours are taken off.
+pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut text = Cow::Borrowed(text);
+    if memchr::memchr(0x1b, &text).is_some() {
+        static COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| build(r"\x1b\[[\d;]{0,20}m"));
+        if let Some(colour) = COLOUR.as_ref() {
+            text = Cow::Owned(colour.replace_all(&text, &b""[..]).into_owned());
+        }
+    }
+    if memchr::memchr(b'\n', &text).is_none() {
+        return text;
+    }
+    match common_prefix(&text) {
+        None => text,
+        Some(length) => {
+            let mut out = Vec::with_capacity(text.len());
+            for line in text.split_inclusive(|&b| b == b'\n') {
+                out.extend_from_slice(line.get(length..).unwrap_or(b"\n"));
+            }
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// The length of `NAME  | ` when every line of the text starts with the same one.
+fn common_prefix(text: &[u8]) -> Option<usize> {
+    let first = text.split(|&b| b == b'\n').next()?;
+    let bar = memchr::memchr(b'|', first.get(..first.len().min(80))?)?;
+    let name = first[..bar].trim_ascii_end();
+    if name.is_empty() || bar == name.len() || !name.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b)) {
+        return None;
+    }
+    let mark = &first[..=bar];
+    let same = |line: &[u8]| line.is_empty() || line.starts_with(mark);
+    (text.split(|&b| b == b'\n').all(same)).then_some(bar + 2)
+}
+
+/// The parts of an event whose text went through [`plain`], the deciding one first; never empty.
+pub(super) fn parts(text: &[u8]) -> Vec<Part<'_>> {
+    let text = text.trim_ascii_end();
+    let whole = || vec![Part { place: Place::Whole, line: cut(text), message: message(cut(text)) }];
+    if memchr::memchr(b'\n', text).is_none() {
+        return whole();
+    }
+    let (head, exceptions) = exceptions(text);
+    if exceptions.is_empty() {
+        return whole();
+    }
+    let mut parts = Vec::with_capacity(exceptions.len() + 1);
+    for (depth, line) in exceptions.into_iter().rev().take(MAX_CHAIN).enumerate() {
+        let place = if depth == 0 { Place::Cause } else { Place::Chain };
+        parts.push(Part { place, line: cut(line), message: cut(line) });
+    }
+    if !head.trim_ascii().is_empty() {
+        parts.push(Part { place: Place::Head, line: cut(head), message: message(cut(head)) });
+    }
+    parts
+}
+
+fn cut(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(MAX_PART)]
+}
+
+const HEADER: &[u8] = b"Traceback (most recent call last):";
+
+/// Whether this line says how two exceptions of a chain hang together.
+fn is_joint(line: &[u8]) -> bool {
+    line.starts_with(b"The above exception was the direct cause") || line.starts_with(b"During handling of the above")
+}
+
+/// What stands before the first traceback, and each exception with its message, in the order written.
+fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    let mut head = None;
+    let mut frames = false;
+    let mut open = false;
+    let mut at = 0;
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        let start = at;
+        at += line.len();
+        let bare = line.trim_ascii_end();
+        let frame = line.starts_with(b"  File \"") || bare.ends_with(HEADER);
+        let java = bare.starts_with(b"Caused by: ") || (line.starts_with(b"\tat ") && head.is_none());
+        if frame || java {
+            head.get_or_insert(start);
+            open = false;
+        }
+        if frame {
+            frames = true;
+        } else if bare.starts_with(b"Caused by: ") {
+            found.push((start, at));
+        } else if is_joint(line) {
+            open = false;
+        } else if frames && !bare.is_empty() && !line[0].is_ascii_whitespace() {
+            frames = false;
+            open = true;
+            found.push((start, at));
+        } else if open && let Some(last) = found.last_mut() {
+            last.1 = at;
+        }
+    }
+    let head = head.unwrap_or(0);
+    (&text[..head], found.into_iter().map(|(from, to)| text[from..to].trim_ascii_end()).collect())
+}
+
+/// Whether an event that no rule knows reads like an error: by level, traceback or the usual first word.
+pub(super) fn looks_like_error(text: &[u8]) -> bool {
+    static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        build(r"^(?i:error|fatal|panic|fatal\ error|critical|exception)\b\ ?[:!\[]|^[\w-]{1,40}:\ (?i:fatal|error):\ |^thread\ '.{0,80}'.{0,40}\ panicked\ at\ ")
+    });
+    let text = plain(text);
+    let parts = parts(&text);
+    parts.iter().any(|part| {
+        matches!(part.place, Place::Cause)
+            || part.level() == Some(Level::Error)
+            || part.message.starts_with(HEADER)
+            || WORDS.as_ref().is_some_and(|words| words.is_match(part.message))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message_of(line: &str) -> (&str, Option<Level>) {
+        let part = parts(line.as_bytes())[0];
+        (std::str::from_utf8(&line.as_bytes()[line.len() - part.message.len()..]).unwrap(), part.level())
+    }
+
+    #[test]
+    fn the_message_begins_behind_time_logger_and_level() {
+        for (line, want, level) in [
+            ("2026-01-02 03:04:05,678 - httpx - INFO - HTTP Request: x", "HTTP Request: x", Some(Level::Info)),
+            ("2026-01-02 03:04:05,678 INFO httpx: HTTP Request: x", "HTTP Request: x", Some(Level::Info)),
+            ("[2026-01-02 03:04:05,678] [ERROR  ] Download failed", "Download failed", Some(Level::Error)),
+            ("ERROR:aiogram.event:Cause exception", "Cause exception", Some(Level::Error)),
+            ("[WARNING/2024-01-02 03:04:05,678] a.b: timed out", "timed out", Some(Level::Warning)),
+            ("2024-01-02 03:04:05.678 | DEBUG    | a.b:c:671 - Telegram says", "Telegram says", Some(Level::Debug)),
+            ("2023-01-02 03:04:05,332 - [WARNING] - [a.b.c:59] - Unable", "Unable", Some(Level::Warning)),
+            ("01/02 03:04:05 [NOTICE] Download complete", "Download complete", Some(Level::Info)),
+            ("(W) 2022-01-02T03:04:05 - File error alert.", "File error alert.", Some(Level::Warning)),
+            ("bot-1  | 2026-01-02 03:04:05 WARNING fetch: x", "x", Some(Level::Warning)),
+            ("Jan  2 03:04:05 host bot[123]: INFO:root:hello", "hello", Some(Level::Info)),
+            ("2022-01-02T03:04:05.220118+00:00 app[web.1]: 2022-01-02 03:04:05,219 - bot - WARNING - Flood", "Flood", Some(Level::Warning)),
+            ("2026-01-02T03:04:05.678Z  INFO teloxide::dispatching: hi", "hi", Some(Level::Info)),
+            ("[02-Jan-25 03:04:05 PM] [ERROR] - Unhandled", "Unhandled", Some(Level::Error)),
+            ("2026-01-02 03:04:05,678 - bot - INFO - Caption: ERROR 503", "Caption: ERROR 503", Some(Level::Info)),
+            ("OSError: [Errno 28] No space", "OSError: [Errno 28] No space", None),
+            ("[download] Got error: x", "[download] Got error: x", None),
+            ("ERROR: [generic] a: Unable", "[generic] a: Unable", Some(Level::Error)),
+            ("{\"level\":\"error\",\"msg\":\"x\"}", "{\"level\":\"error\",\"msg\":\"x\"}", Some(Level::Error)),
+            ("2026-01-02 03:04:05 INFO Caption: disk full", "Caption: disk full", Some(Level::Info)),
+        ] {
+            assert_eq!(message_of(line), (want, level), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_traceback_is_decided_by_its_last_exception() {
+        let text = "1 - bot - ERROR - oops: \"<html>\n503\"\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\n    raise TimeoutError\nValueError: one\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2, in g\n    x()\n    ~^^\nbot.Error: two\n<html>\n</html>\n";
+        let parts = parts(text.as_bytes());
+        let shown: Vec<_> = parts.iter().map(|p| (p.place, String::from_utf8_lossy(p.message).into_owned())).collect();
+        assert_eq!(shown[0], (Place::Cause, "bot.Error: two\n<html>\n</html>".into()));
+        assert_eq!(shown[1], (Place::Chain, "ValueError: one".into()));
+        assert_eq!(shown[2].0, Place::Head);
+        assert_eq!(shown.len(), 3);
+    }
+
+    #[test]
+    fn a_supervisors_prefix_is_taken_off_every_line() {
+        let text = b"bot-1  | Traceback (most recent call last):\nbot-1  |   File \"a.py\", line 1\nbot-1  | KeyError: 'x'\n";
+        let text = plain(text);
+        assert_eq!(parts(&text)[0].message, b"KeyError: 'x'");
+    }
+
+    #[test]
+    fn errors_are_noticed_where_the_program_says_so() {
+        for (line, want) in [
+            ("2026-01-02 03:04:05,678 - bot - ERROR - what", true),
+            ("fatal: not a repository", true),
+            ("error: cannot do", true),
+            ("2026-01-02 03:04:05,678 - bot - INFO - Caption: ERROR", false),
+            ("saved error.mp4", false),
+        ] {
+            assert_eq!(looks_like_error(line.as_bytes()), want, "{line}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Tells which rule claims an event and why the others do not. Pure.
+
+use super::file::{Entry, Kind};
+use super::{Rules, captures, event};
+use crate::vocab::{Captures, Class, Severity};
+
+/// A rule whose pattern matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its identifier.
+    pub rule: String,
+    /// Its class; `None` for an ignore.
+    pub class: Option<Class>,
+    /// Its severity; `None` for an ignore.
+    pub severity: Option<Severity>,
+    /// What it means and what heals it.
+    pub about: String,
+    /// Which part of the event it matches, in words.
+    pub part: &'static str,
+    /// What it reads out.
+    pub captures: Captures,
+    /// Whether it wins and, if not, why.
+    pub verdict: Verdict,
+}
+
+/// Why a rule claims the event or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It wins.
+    Wins,
+    /// Its conditions are not met; why, in words.
+    Objects(&'static str),
+    /// Another one stands before it.
+    Later,
+}
+
+/// All that can be said of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Every rule whose pattern matches, in the order in which they are asked; at most one wins.
+    pub claims: Vec<Claim>,
+    /// The part that is asked first, without time, logger and level, as text.
+    pub message: String,
+    /// Whether it reads like an error to somebody who knows no rule.
+    pub looks_like_error: bool,
+}
+
+impl Rules {
+    /// Every rule that would match, which one wins and why the others do not.
+    #[must_use]
+    pub fn explain(&self, text: &[u8]) -> Explanation {
+        let plain = event::plain(text);
+        let parts = event::parts(&plain);
+        let winner = self.winner(&parts).map(|(entry, part)| (entry.id.clone(), part.place));
+        let mut claims = Vec::new();
+        for part in &parts {
+            let level = part.level();
+            for entry in self.rules.matching(part).into_iter().map(|i| &self.rules.entries[i]) {
+                let wins = winner.as_ref().is_some_and(|(id, place)| *id == entry.id && *place == part.place);
+                let verdict = match entry.objection(part.place, level) {
+                    Some(reason) => Verdict::Objects(reason),
+                    None if wins => Verdict::Wins,
+                    None => Verdict::Later,
+                };
+                claims.push(claim(entry, part, verdict));
+            }
+        }
+        Explanation {
+            claims,
+            message: parts.first().map(|part| String::from_utf8_lossy(part.message).into_owned()).unwrap_or_default(),
+            looks_like_error: event::looks_like_error(text),
+        }
+    }
+}
+
+fn claim(entry: &Entry, part: &event::Part<'_>, verdict: Verdict) -> Claim {
+    let (class, severity) = match entry.kind {
+        Kind::Rule { class, severity } => (Some(class), Some(severity)),
+        Kind::Ignore | Kind::Signal { .. } => (None, None),
+    };
+    Claim {
+        rule: entry.id.clone(),
+        class,
+        severity,
+        about: entry.about.clone(),
+        part: part.place.words(),
+        captures: captures::read(&entry.regex, entry.sees(part)),
+        verdict,
+    }
+}

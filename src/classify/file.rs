@@ -1,0 +1,410 @@
+//! Reads one rule file: every mistake named with file, line, rule and remedy; a bad rule never takes a good one along. Pure.
+
+use std::fmt;
+
+use regex::bytes::{Regex, RegexBuilder};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::SignalKind;
+use super::captures::NAMES;
+use super::event::{Level, Place};
+use crate::vocab::{Class, Severity};
+
+/// The longest pattern, in bytes. Longer ones are several rules.
+pub const MAX_PATTERN: usize = 4096;
+
+/// The longest rule file, in bytes: thousands of rules.
+pub const MAX_FILE: usize = 2 * 1024 * 1024;
+
+/// The most memory one compiled pattern may take, in bytes: `(\w{100}){100}` must not take the machine along.
+const MAX_COMPILED: usize = 1 << 20;
+
+/// How deep a pattern may nest: people need five.
+const MAX_NESTING: u32 = 64;
+
+/// A rule file as text: who reads it from where is `setup`'s business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSource {
+    /// The file's name as people know it; shown in problems.
+    pub name: String,
+    /// The pack: the folder's name. `generic` comes last.
+    pub pack: String,
+    /// The file's text.
+    pub text: String,
+    /// Whether a user wrote it: then it comes before what is shipped and may replace or switch off its rules.
+    pub user: bool,
+}
+
+/// What is wrong with a rule file. The rule is left out, the others work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which file.
+    pub file: String,
+    /// Which line, 1 for the first.
+    pub line: usize,
+    /// Which rule, where it has a name.
+    pub rule: Option<String>,
+    /// What is wrong.
+    pub what: String,
+    /// What helps.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if let Some(rule) = &self.rule {
+            write!(f, "rule {rule}: ")?;
+        }
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+/// What an entry does when it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rule { class: Class, severity: Severity },
+    /// Claims the part so that no later rule does: a stranger's words stand there.
+    Ignore,
+    Signal { means: SignalKind },
+}
+
+/// Which parts an entry is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum On {
+    Any,
+    Cause,
+    Head,
+}
+
+impl On {
+    pub(super) const fn allows(self, place: Place) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Cause => matches!(place, Place::Whole | Place::Cause),
+            Self::Head => matches!(place, Place::Whole | Place::Head),
+        }
+    }
+}
+
+/// Where the text that the pattern sees begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Line,
+    Message,
+}
+
+/// One rule, ignore or signal, compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) pack: String,
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) user: bool,
+    pub(super) kind: Kind,
+    pub(super) on: On,
+    pub(super) at: At,
+    pub(super) level: Option<Level>,
+    pub(super) fallback: bool,
+    pub(super) about: String,
+    pub(super) regex: Regex,
+}
+
+/// A file's content.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) entries: Vec<Entry>,
+    /// Identifiers that a user switched off.
+    pub(super) off: Vec<(String, usize)>,
+    /// Packs that this one cannot do without.
+    pub(super) needs: Vec<String>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// How every pattern is compiled, alone and in a set: bytes, ASCII classes, `^` and `$` at every line.
+pub(super) fn builder(pattern: &str) -> RegexBuilder {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.unicode(false).multi_line(true).crlf(true).size_limit(MAX_COMPILED).nest_limit(MAX_NESTING);
+    builder
+}
+
+const PACK_KEYS: &[&str] = &["at", "level", "needs"];
+const RULE_KEYS: &[&str] =
+    &["id", "class", "severity", "pattern", "about", "enabled", "on", "at", "level", "fallback"];
+const IGNORE_KEYS: &[&str] = &["id", "pattern", "about", "enabled", "on", "at", "level"];
+const SIGNAL_KEYS: &[&str] = &["id", "means", "pattern", "about", "enabled", "on", "at", "level"];
+const TABLES: &[(&str, &[&str])] = &[("rule", RULE_KEYS), ("ignore", IGNORE_KEYS), ("signal", SIGNAL_KEYS)];
+
+/// Reads the file.
+pub(super) fn read(source: &RuleSource) -> Content {
+    let mut content = Content::default();
+    if source.text.len() > MAX_FILE {
+        content.problems.push(Problem {
+            file: source.name.clone(),
+            line: 1,
+            rule: None,
+            what: format!("the file has {} bytes", source.text.len()),
+            remedy: format!("split it: at most {MAX_FILE} bytes are read"),
+        });
+        return content;
+    }
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    let mut reader = Reader { source, content, at: At::Line, level: None };
+    for error in &errors {
+        let span = error.span().unwrap_or_default();
+        reader.problem(span.start, None, format!("not valid TOML: {}", error.message()), "correct the syntax".into());
+    }
+    // What the parser guessed after a mistake is not what the user wrote.
+    if errors.is_empty() {
+        reader.document(table.get_ref());
+    }
+    reader.content
+}
+
+struct Reader<'a> {
+    source: &'a RuleSource,
+    content: Content,
+    /// Defaults from `[pack]`.
+    at: At,
+    level: Option<Level>,
+}
+
+/// A table in the file with the words to complain about it.
+struct Fields<'t, 'i> {
+    table: &'t DeTable<'i>,
+    start: usize,
+    rule: Option<String>,
+}
+
+impl Reader<'_> {
+    fn line_of(&self, offset: usize) -> usize {
+        let before = self.source.text.as_bytes().get(..offset).unwrap_or_default();
+        memchr::memchr_iter(b'\n', before).count() + 1
+    }
+
+    fn problem(&mut self, offset: usize, rule: Option<String>, what: String, remedy: String) {
+        let line = self.line_of(offset);
+        self.content.problems.push(Problem { file: self.source.name.clone(), line, rule, what, remedy });
+    }
+
+    fn document(&mut self, document: &DeTable<'_>) {
+        let known: Vec<&str> = TABLES.iter().map(|(name, _)| *name).chain(["pack"]).collect();
+        for (key, value) in document {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let remedy = hint(key.get_ref(), &known);
+                self.problem(value.span().start, None, format!("unknown table '{}'", key.get_ref()), remedy);
+            }
+        }
+        if let Some(pack) = document.get("pack") {
+            self.pack(pack);
+        }
+        // The order in the file is the order of the rules, whatever their kind.
+        let mut tables = Vec::new();
+        for (name, keys) in TABLES {
+            let Some(value) = document.get(*name) else { continue };
+            match value.get_ref() {
+                DeValue::Array(items) => {
+                    tables.extend(items.iter().map(|item| (item.span().start, *name, *keys, item)));
+                }
+                _ => self.problem(value.span().start, None, format!("'{name}' is one table"), format!("write [[{name}]]")),
+            }
+        }
+        tables.sort_by_key(|(start, ..)| *start);
+        for (start, name, keys, item) in tables {
+            let Some(table) = item.get_ref().as_table() else {
+                self.problem(start, None, format!("an element of '{name}' is no table"), format!("write [[{name}]]"));
+                continue;
+            };
+            let rule = table.get("id").and_then(|id| id.get_ref().as_str()).map(str::to_owned);
+            let fields = Fields { table, start, rule };
+            match self.entry(name, keys, &fields) {
+                Ok(Some(entry)) => self.content.entries.push(entry),
+                Ok(None) => {}
+                Err((offset, what, remedy)) => self.problem(offset, fields.rule.clone(), what, remedy),
+            }
+        }
+    }
+
+    fn pack(&mut self, pack: &Spanned<DeValue<'_>>) {
+        let Some(table) = pack.get_ref().as_table() else {
+            return self.problem(pack.span().start, None, "'pack' is no table".into(), "write [pack]".into());
+        };
+        let fields = Fields { table, start: pack.span().start, rule: None };
+        let defaults = fields.only(PACK_KEYS).and_then(|()| Ok((fields.at()?, fields.level()?, fields.list("needs")?)));
+        match defaults {
+            Ok((at, level, needs)) => {
+                self.at = at.unwrap_or(At::Line);
+                self.level = level.flatten();
+                self.content.needs = needs;
+            }
+            Err((offset, what, remedy)) => self.problem(offset, None, what, remedy),
+        }
+    }
+
+    fn entry(&mut self, table: &str, keys: &[&str], fields: &Fields<'_, '_>) -> Result<Option<Entry>, Complaint> {
+        fields.only(keys)?;
+        let id = fields.need("id")?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if !id.contains('.') || !id.chars().all(plain) || id.len() > 100 {
+            let remedy = "write pack.name in lower-case letters, digits, '_' and '-'".into();
+            return Err((fields.offset("id"), format!("'{id}' is no identifier"), remedy));
+        }
+        if fields.flag("enabled")? == Some(false) {
+            self.content.off.push((id.to_owned(), self.line_of(fields.start)));
+            return Ok(None);
+        }
+        let kind = match table {
+            "rule" => {
+                Kind::Rule { class: fields.word("class")?, severity: fields.opt_word("severity")?.unwrap_or(Severity::Error) }
+            }
+            "signal" => Kind::Signal { means: fields.means()? },
+            _ => Kind::Ignore,
+        };
+        let regex = fields.pattern()?;
+        Ok(Some(Entry {
+            id: id.to_owned(),
+            pack: self.source.pack.clone(),
+            file: self.source.name.clone(),
+            line: self.line_of(fields.start),
+            user: self.source.user,
+            kind,
+            on: fields.on()?,
+            at: fields.at()?.unwrap_or(self.at),
+            level: fields.level()?.unwrap_or(self.level),
+            fallback: fields.flag("fallback")?.unwrap_or(false),
+            about: fields.text("about")?.unwrap_or_default().to_owned(),
+            regex,
+        }))
+    }
+}
+
+/// Where, what, remedy.
+type Complaint = (usize, String, String);
+
+impl<'t> Fields<'t, '_> {
+    fn offset(&self, key: &str) -> usize {
+        self.table.get(key).map_or(self.start, |value| value.span().start)
+    }
+
+    fn only(&self, keys: &[&str]) -> Result<(), Complaint> {
+        match self.table.iter().find(|(key, _)| !keys.contains(&key.get_ref().as_ref())) {
+            None => Ok(()),
+            Some((key, _)) => Err((key.span().start, format!("unknown key '{}'", key.get_ref()), hint(key.get_ref(), keys))),
+        }
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&'t str>, Complaint> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        match value.get_ref().as_str() {
+            Some(text) => Ok(Some(text)),
+            None => Err((value.span().start, format!("'{key}' is no text"), format!("write {key} = \"…\""))),
+        }
+    }
+
+    fn need(&self, key: &str) -> Result<&'t str, Complaint> {
+        self.text(key)?.ok_or_else(|| (self.start, format!("'{key}' is missing"), format!("add {key} = \"…\"")))
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>, Complaint> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let wrong = || (value.span().start, format!("'{key}' is neither true nor false"), format!("write {key} = true"));
+        value.get_ref().as_bool().map(Some).ok_or_else(wrong)
+    }
+
+    fn list(&self, key: &str) -> Result<Vec<String>, Complaint> {
+        let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
+        let words = value.get_ref().as_array().and_then(|items| {
+            items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        words.ok_or_else(|| (value.span().start, format!("'{key}' is no list of texts"), format!("write {key} = [\"…\"]")))
+    }
+
+    fn opt_word<T: std::str::FromStr<Err: fmt::Display>>(&self, key: &str) -> Result<Option<T>, Complaint> {
+        let Some(word) = self.text(key)? else { return Ok(None) };
+        word.parse().map(Some).map_err(|error: T::Err| (self.offset(key), error.to_string(), "choose one of them".into()))
+    }
+
+    fn word<T: std::str::FromStr<Err: fmt::Display>>(&self, key: &str) -> Result<T, Complaint> {
+        self.need(key)?;
+        self.opt_word(key)?.ok_or_else(|| (self.start, format!("'{key}' is missing"), format!("add {key} = \"…\"")))
+    }
+
+    fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Result<Option<T>, Complaint> {
+        let Some(word) = self.text(key)? else { return Ok(None) };
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        match choices.iter().find(|(name, _)| *name == word) {
+            Some((_, value)) => Ok(Some(*value)),
+            None => Err((self.offset(key), format!("unknown {key} '{word}'"), hint(word, &names))),
+        }
+    }
+
+    fn on(&self) -> Result<On, Complaint> {
+        Ok(self.choice("on", &[("any", On::Any), ("cause", On::Cause), ("head", On::Head)])?.unwrap_or(On::Any))
+    }
+
+    fn at(&self) -> Result<Option<At>, Complaint> {
+        self.choice("at", &[("line", At::Line), ("message", At::Message)])
+    }
+
+    fn level(&self) -> Result<Option<Option<Level>>, Complaint> {
+        let levels = [("any", None), ("info", Some(Level::Info)), ("warning", Some(Level::Warning)), ("error", Some(Level::Error))];
+        self.choice("level", &levels)
+    }
+
+    fn means(&self) -> Result<SignalKind, Complaint> {
+        use SignalKind::{Alive, Completed, Known, Progress, Started};
+        let words = [("known", Known), ("started", Started), ("progress", Progress), ("completed", Completed), ("alive", Alive)];
+        self.need("means")?;
+        self.choice("means", &words)?.ok_or_else(|| (self.start, "'means' is missing".into(), "add means = \"known\"".into()))
+    }
+
+    fn pattern(&self) -> Result<Regex, Complaint> {
+        let pattern = self.need("pattern")?;
+        let offset = self.offset("pattern");
+        if pattern.len() > MAX_PATTERN {
+            let remedy = format!("make several rules of it: at most {MAX_PATTERN} bytes are taken");
+            return Err((offset, format!("the pattern has {} bytes", pattern.len()), remedy));
+        }
+        let regex = builder(pattern).build().map_err(|error| {
+            let shown = error.to_string();
+            let reason = shown.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            (offset, format!("failed to compile the pattern: {reason}"), "see https://docs.rs/regex/#syntax".to_owned())
+        })?;
+        if regex.is_match(b"") {
+            return Err((offset, "the pattern matches nothing at all, so every line".into(), "let it name what the program writes".into()));
+        }
+        for name in regex.capture_names().flatten() {
+            if !NAMES.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit())) {
+                return Err((offset, format!("unknown group '{name}'"), hint(name, NAMES)));
+            }
+        }
+        Ok(regex)
+    }
+}
+
+/// The nearest known word, or all of them.
+pub(super) fn hint(word: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|name| (distance(word, name), *name)).min();
+    match nearest {
+        Some((far, name)) if far <= 2 => format!("did you mean '{name}'?"),
+        _ => format!("known are {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein's distance of two short words.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let change = corner + usize::from(ca != *cb);
+            corner = row[j + 1];
+            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
