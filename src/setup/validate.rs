@@ -1,0 +1,201 @@
+//! Checks what types cannot say: names that are unique, references that lead somewhere, bounds, addresses. Pure.
+
+use std::collections::BTreeSet;
+
+use super::config::{Config, MODE_DEFAULT};
+use super::problem::Problem;
+use super::schema::nearest;
+use super::tree::Node;
+use crate::vocab::Class;
+
+/// Collects problems with the place that said the value.
+struct Check<'a> {
+    tree: &'a Node,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Adds a problem with the value at `path`, unless `ok`.
+    fn must(&mut self, ok: bool, path: &[&str], message: impl Into<String>, remedy: impl Into<String>) {
+        if !ok {
+            let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+            let node = self.tree.nearest(&path);
+            self.problems.push(Problem::at(&node.origin, message).remedy(remedy));
+        }
+    }
+
+    fn within(&mut self, ok: bool, section: &str, key: &str, range: &str) {
+        self.must(ok, &[section, key], format!("`{key}` in [{section}] is out of range"), format!("write {range}"));
+    }
+}
+
+/// Checks the whole configuration. References are only followed when everything was read (`whole`): what was left
+/// out for another problem would be missed twice.
+pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Vec<Problem>) {
+    let mut check = Check { tree, problems };
+    sources(config, &mut check);
+    roots(config, &mut check);
+    modes(config, &mut check);
+    bounds(config, &mut check);
+    addresses(config, &mut check);
+    commands(config, &mut check, whole);
+}
+
+fn sources(config: &Config, check: &mut Check<'_>) {
+    let mut names = BTreeSet::new();
+    for (index, source) in config.source.iter().enumerate() {
+        let at = index.to_string();
+        let name = ["source", &at, "name"];
+        check.must(!source.name.trim().is_empty(), &name, "a source needs a name", "write name = \"bot\"");
+        let fresh = names.insert(&source.name);
+        check.must(fresh, &name, format!("two sources are called `{}`", source.name), "give each its own name");
+        check.must(
+            source.spec().is_some(),
+            &["source", &at],
+            format!("source `{}` must have exactly one of `path`, `journal` and `stdin`", source.name),
+            "write path = \"logs/bot.log\", or journal = \"bot.service\", or stdin = true",
+        );
+        let unit = source.journal.as_deref().unwrap_or("x");
+        let is_unit =
+            !unit.is_empty() && !unit.starts_with('-') && !unit.contains(|c: char| c.is_whitespace() || c.is_control());
+        check.must(
+            is_unit,
+            &["source", &at, "journal"],
+            "this is not the name of a unit",
+            "write journal = \"bot.service\"",
+        );
+    }
+}
+
+fn roots(config: &Config, check: &mut Check<'_>) {
+    let mut names = BTreeSet::new();
+    let mut paths = BTreeSet::new();
+    for (index, root) in config.root.iter().enumerate() {
+        let at = index.to_string();
+        let name = ["root", &at, "name"];
+        check.must(!root.name.trim().is_empty(), &name, "a root needs a name", "write name = \"models\"");
+        let fresh = names.insert(&root.name);
+        check.must(fresh, &name, format!("two roots are called `{}`", root.name), "give each its own name");
+        let path = ["root", &at, "path"];
+        let fresh = paths.insert(&root.path.path);
+        check.must(fresh, &path, format!("two roots are {}", root.path.shown), "name each directory once");
+        let deep = root.path.path.components().count() > 1;
+        check.must(deep, &path, "the whole file system cannot be a root", "name the directory the bot saves to");
+        let bits = |mode: Option<super::units::FileMode>, allowed: u32| mode.is_none_or(|m| m.0 & !allowed == 0);
+        check.must(
+            bits(root.file_mode, 0o777),
+            &["root", &at, "file_mode"],
+            "files cannot have set-id or sticky bits",
+            "write a mode such as \"0664\"",
+        );
+        check.must(
+            bits(root.dir_mode, 0o3777),
+            &["root", &at, "dir_mode"],
+            "directories cannot have the set-user-id bit",
+            "write a mode such as \"2775\"",
+        );
+        let enters = root.dir_mode.is_none_or(|m| m.0 & 0o700 == 0o700);
+        check.must(
+            enters,
+            &["root", &at, "dir_mode"],
+            "the owner could not use directories of this mode",
+            "write a mode such as \"2775\"",
+        );
+    }
+}
+
+fn modes(config: &Config, check: &mut Check<'_>) {
+    let known: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).chain([MODE_DEFAULT]).collect();
+    for key in config.mode.0.keys() {
+        // A rule id has a dot; whether such a rule exists is for the rule check.
+        let ok = known.contains(&key.as_str()) || key.contains('.');
+        let remedy = match nearest(key, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write a rule id (pack.name) or one of: {}", known.join(", ")),
+        };
+        check.must(ok, &["mode", key], format!("`{key}` is neither a class nor a rule id"), remedy);
+    }
+}
+
+fn bounds(config: &Config, check: &mut Check<'_>) {
+    let retry = &config.retry;
+    check.within((1..=20).contains(&retry.attempts), "retry", "attempts", "1 to 20");
+    check.within((1.0..=10.0).contains(&retry.factor), "retry", "factor", "1 to 10");
+    check.within((0.0..=1.0).contains(&retry.jitter), "retry", "jitter", "0 to 1");
+    check.within(retry.cap >= retry.base, "retry", "cap", "at least `base`");
+    check.within(config.breaker.threshold >= 1, "breaker", "threshold", "1 or more");
+    check.within(config.disk.check_every.0.as_millis() >= 100, "disk", "check_every", "\"100ms\" or more");
+    let down = &config.server_down;
+    check.within(down.base.0.as_millis() >= 10, "server_down", "base", "\"10ms\" or more");
+    check.within(down.cap >= down.base, "server_down", "cap", "at least `base`");
+    check.within((1..=32).contains(&config.limits.repairs), "limits", "repairs", "1 to 32");
+    check.within(config.limits.join_wait.0.as_secs() <= 60, "limits", "join_wait", "at most \"60s\"");
+    check.within(config.records.max_size.0 >= 64 << 10, "records", "max_size", "\"64KiB\" or more");
+    check.within(config.records.keep <= 1000, "records", "keep", "at most 1000");
+    check.within(config.telegram.admins.len() <= 100, "telegram", "admins", "at most 100 chats");
+    let signals = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGINT", "SIGTERM"];
+    check.within(signals.contains(&config.fallback.signal.as_str()), "fallback", "signal", &signals.join(" or "));
+}
+
+fn addresses(config: &Config, check: &mut Check<'_>) {
+    for (section, key, text) in
+        [("bot_api", "url", &config.bot_api.url), ("telegram", "api_url", &config.telegram.api_url)]
+    {
+        let good = url::Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.host().is_some()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        check.must(
+            good,
+            &[section, key],
+            format!("`{key}` in [{section}] is not the address of a server"),
+            "write such as \"http://127.0.0.1:8081\" or \"https://api.telegram.org\"",
+        );
+    }
+    for (index, host) in config.download.hosts.iter().enumerate() {
+        let good = !host.is_empty() && !host.contains(['/', '@', ' ']) && host != "*" && host != "*.";
+        check.must(
+            good,
+            &["download", "hosts", &index.to_string()],
+            format!("`{host}` is not the name of a host"),
+            "write only the name, such as \"cdn.example.org\" or \"*.example.org\"",
+        );
+    }
+}
+
+fn commands(config: &Config, check: &mut Check<'_>, whole: bool) {
+    for (name, command) in &config.command {
+        let path = ["command", name, "argv"];
+        let some = command.argv.first().is_some_and(|program| !program.is_empty());
+        check.must(
+            some,
+            &path,
+            format!("command `{name}` names no program"),
+            "write argv = [\"program\", \"argument\"]",
+        );
+        let clean = !command.argv.iter().any(|word| word.contains('\0'));
+        check.must(clean, &path, format!("command `{name}` holds a NUL"), "delete it");
+    }
+    let empty = config.bot.command.first().is_some_and(String::is_empty);
+    check.must(!empty, &["bot", "command"], "the bot's command names no program", "write [\"python3\", \"main.py\"]");
+    for name in config.bot.env.keys() {
+        let good = !name.is_empty() && !name.contains(['=', '\0']);
+        check.must(
+            good,
+            &["bot", "env", name],
+            format!("`{name}` is not the name of a variable"),
+            "write NAME = \"value\"",
+        );
+    }
+    if let Some(name) = config.server_down.restart_command.as_ref().filter(|_| whole) {
+        let known: Vec<&str> = config.command.keys().map(String::as_str).collect();
+        let remedy = match nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add [command.{name}] with argv = [\"program\", \"argument\"]"),
+        };
+        let there = config.command.contains_key(name);
+        check.must(there, &["server_down", "restart_command"], format!("no command is called `{name}`"), remedy);
+    }
+}
