@@ -6,6 +6,7 @@ mod notice;
 mod now;
 mod record;
 mod redact;
+mod secret;
 mod text;
 
 pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, SubjectKind, UnknownWord};
@@ -14,4 +15,5 @@ pub use notice::{Notice, Stage, StepTold, Story};
 pub use now::{Now, rfc3339};
 pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};
 pub use redact::redact;
+pub use secret::Secret;
 pub use text::{clean_line, printable, shorten, utf16_len};
