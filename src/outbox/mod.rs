@@ -1,1 +1,14 @@
-//! Delivers notifications, however long it takes.
+//! Delivers notifications, however long it takes: texts and grouping are pure, the sender is I/O.
+//!
+//! The engine puts a [`Notice`](crate::vocab::Notice) into the ledger in its own transaction
+//! ([`ledger::outbox::put`](crate::ledger::outbox::put)) and wakes the sender; [`run`] does the rest.
+
+mod compose;
+mod render;
+mod settings;
+mod texts;
+
+pub use compose::Rendered;
+pub use render::{digest, render};
+pub use settings::{Lang, Pace, TelegramSettings};
+pub use texts::{Texts, TextsError};
