@@ -1,6 +1,38 @@
 //! Opens the only door to the user's files: confined, by descriptor. I/O.
+//!
+//! A path from outside becomes a [`RootPath`] or nothing. A root is opened once; everything below it is reached
+//! by `openat2(BENEATH | NO_SYMLINKS | NO_MAGICLINKS | NO_XDEV)` from that descriptor, and changed by descriptor,
+//! so that no swap of a link between check and use can lead outside.
 
-use std::path::PathBuf;
+mod access;
+mod error;
+mod file;
+mod owner;
+mod part;
+mod path;
+mod syscall;
+mod usage;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fmt::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+pub use access::{Access, Denied, Restored, Who};
+pub use error::{Error, Refusal};
+pub use file::{Facts, FileKind, Space};
+pub use owner::{group_id, group_name, groups_of, user_id, user_name};
+pub use part::{PART_SUFFIX, Part};
+pub use path::{RootPath, shell_quote, toml_quote};
+pub use usage::{Budget, Entry, Usage};
+
+/// Directory inside a root that belongs to logmedic (quarantine); no log line may name anything in it.
+pub const OWN_DIRECTORY: &str = ".logmedic";
 
 /// A directory in which logmedic may repair files, with the policy for what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,4 +49,201 @@ pub struct RootSpec {
     pub dir_mode: Option<u32>,
     /// Mode of files; set-id bits are refused.
     pub file_mode: Option<u32>,
+}
+
+/// Something about a configured root that will not work as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The root's name.
+    pub root: String,
+    /// One sentence: what, and what would help.
+    pub detail: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "root '{}': {}", self.root, self.detail)
+    }
+}
+
+/// What a root's policy says, with names turned into numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// User that files must belong to.
+    pub uid: Option<u32>,
+    /// Group that files must have.
+    pub gid: Option<u32>,
+    /// Mode of directories.
+    pub dir_mode: Option<u32>,
+    /// Mode of files.
+    pub file_mode: Option<u32>,
+}
+
+impl Policy {
+    /// Whether nothing is configured.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.uid.is_none() && self.gid.is_none() && self.dir_mode.is_none() && self.file_mode.is_none()
+    }
+}
+
+/// One root: the specification, the numbers, and the descriptor once it could be opened.
+struct Root {
+    spec: RootSpec,
+    policy: Policy,
+    /// Why nothing here may be used, where the specification itself is wrong.
+    refused: Option<String>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    fd: Arc<OwnedFd>,
+    canonical: PathBuf,
+}
+
+impl Root {
+    /// The descriptor and canonical path; opened now when it was not, or when the directory was deleted meanwhile.
+    fn held(&self) -> Result<Held, Error> {
+        if let Some(why) = &self.refused {
+            return Err(Error::Refused(Refusal::new(format!("root '{}' may not be used: {why}", self.spec.name))));
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = held.as_ref() {
+            // A deleted directory has no links left; the same path may be there again, made anew.
+            if nix::sys::stat::fstat(open.fd.as_fd()).is_ok_and(|stat| stat.st_nlink > 0) {
+                return Ok(open.clone());
+            }
+        }
+        let canonical =
+            self.spec.path.canonicalize().map_err(|source| Error::of_io("open the root", &self.spec.path, source))?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::open(&canonical, flags, Mode::empty())
+            .map_err(|errno| Error::of("open the root", &self.spec.path.display().to_string(), errno))?;
+        let fresh = Held { fd: Arc::new(fd), canonical };
+        *held = Some(fresh.clone());
+        Ok(fresh)
+    }
+}
+
+/// The configured roots. Cheap to share behind an `Arc`.
+pub struct Roots {
+    roots: Vec<Arc<Root>>,
+}
+
+impl Roots {
+    /// Opens each root once. A root that is missing is a problem now and opened later, when it is there.
+    #[must_use]
+    pub fn open(specs: &[RootSpec]) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut names = BTreeSet::new();
+        let roots = specs
+            .iter()
+            .map(|spec| {
+                let mut tell = |detail: String| problems.push(Problem { root: spec.name.clone(), detail });
+                let (policy, mut refused) = match policy(spec) {
+                    Ok(policy) => (policy, None),
+                    Err(why) => (Policy::default(), Some(why)),
+                };
+                if !names.insert(spec.name.as_str()) {
+                    refused = Some("another root has the same name; give each its own".into());
+                }
+                if let Some(why) = &refused {
+                    tell(why.clone());
+                }
+                let root = Root { spec: spec.clone(), policy, refused, held: Mutex::new(None) };
+                if root.refused.is_none()
+                    && let Err(why) = root.held()
+                {
+                    tell(format!("{why}; it is looked for again when it is needed"));
+                }
+                Arc::new(root)
+            })
+            .collect();
+        (Self { roots }, problems)
+    }
+
+    /// Turns a path from outside into a confined one, or refuses it. Purely lexical: nothing is opened but the root.
+    ///
+    /// `base` is the bot's working directory, for relative paths.
+    ///
+    /// # Errors
+    /// When the path is empty, too long, holds NUL or `..`, is logmedic's own, or lies in no root; the refusal
+    /// then names the configuration lines that would allow it.
+    pub fn resolve(&self, hint: &str, base: Option<&Path>) -> Result<RootPath, Refusal> {
+        let absolute = path::absolute(hint, base)?;
+        let mut best: Option<(usize, RootPath)> = None;
+        for root in &self.roots {
+            let canonical = root.held().ok().map(|held| held.canonical);
+            for prefix in [Some(root.spec.path.clone()), canonical].into_iter().flatten() {
+                let Ok(relative) = absolute.strip_prefix(&prefix) else { continue };
+                let depth = prefix.components().count();
+                // The innermost root decides: its policy is the nearer one.
+                if best.as_ref().is_none_or(|(deepest, _)| depth > *deepest) {
+                    best = Some((depth, RootPath::new(root.clone(), relative.to_path_buf())));
+                }
+            }
+        }
+        let Some((_, found)) = best else { return Err(path::outside(&absolute)) };
+        if found.relative().starts_with(OWN_DIRECTORY) {
+            return Err(Refusal::new(format!("{found} belongs to logmedic itself")));
+        }
+        Ok(found)
+    }
+
+    /// A path below the root named `root`, by its relative path as logmedic itself wrote it down (the quarantine).
+    ///
+    /// # Errors
+    /// When there is no such root, or the path is not a plain relative one.
+    pub fn within(&self, root: &str, relative: &str) -> Result<RootPath, Refusal> {
+        let found =
+            self.roots.iter().find(|candidate| candidate.spec.name == root).ok_or_else(|| {
+                Refusal::new(format!("there is no root named '{root}' in the configuration any more"))
+            })?;
+        Ok(RootPath::new(found.clone(), path::plain_relative(relative)?))
+    }
+
+    /// Every root as a path of its own (the root directory), in the order of the configuration.
+    #[must_use]
+    pub fn all(&self) -> Vec<RootPath> {
+        self.roots.iter().map(|root| RootPath::new(root.clone(), PathBuf::new())).collect()
+    }
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.roots.iter().map(|root| &root.spec)).finish()
+    }
+}
+
+/// Turns names into numbers and refuses what would be dangerous.
+fn policy(spec: &RootSpec) -> Result<Policy, String> {
+    if !spec.path.is_absolute() {
+        return Err(format!("{} is not an absolute path", spec.path.display()));
+    }
+    if spec.path.components().any(|part| part == std::path::Component::ParentDir) {
+        return Err(format!("{} holds '..'; write the path without it", spec.path.display()));
+    }
+    if spec.path.canonicalize().unwrap_or_else(|_| spec.path.clone()) == Path::new("/") {
+        return Err("the whole file system may not be a root; name the directory the bot saves to".into());
+    }
+    let mut wrong = String::new();
+    if let Some(mode) = spec.file_mode.filter(|mode| mode & !0o777 != 0) {
+        let _ = write!(wrong, "file_mode {mode:04o} has set-id, sticky or unknown bits; use at most 0777. ");
+    }
+    if let Some(mode) = spec.dir_mode.filter(|mode| mode & !0o3777 != 0) {
+        let _ = write!(wrong, "dir_mode {mode:04o} has the set-uid or unknown bits; use at most 3777. ");
+    }
+    let uid = spec.owner.as_deref().map(user_id);
+    if let (Some(None), Some(name)) = (uid, &spec.owner) {
+        let _ = write!(wrong, "there is no user '{name}' here. ");
+    }
+    let gid = spec.group.as_deref().map(group_id);
+    if let (Some(None), Some(name)) = (gid, &spec.group) {
+        let _ = write!(wrong, "there is no group '{name}' here. ");
+    }
+    if !wrong.is_empty() {
+        return Err(wrong.trim_end().to_owned());
+    }
+    Ok(Policy { uid: uid.flatten(), gid: gid.flatten(), dir_mode: spec.dir_mode, file_mode: spec.file_mode })
 }

@@ -1,0 +1,179 @@
+//! Proves the walkers on files built byte by byte, on cuts at every length, and on random damage.
+
+use std::io::{Cursor, Write as _};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn judge_bytes(bytes: &[u8], name: &str) -> State {
+    check_with(&mut Cursor::new(bytes), bytes.len() as u64, name, Depth::Deep, &mut || true).state
+}
+
+fn mp4_box(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut out = u32::try_from(body.len() + 8).unwrap().to_be_bytes().to_vec();
+    out.extend_from_slice(name);
+    out.extend_from_slice(body);
+    out
+}
+
+fn mp4() -> Vec<u8> {
+    let stco = mp4_box(b"stco", &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 30]);
+    let trak = mp4_box(b"trak", &mp4_box(b"mdia", &mp4_box(b"minf", &mp4_box(b"stbl", &stco))));
+    [mp4_box(b"ftyp", b"isom\0\0\0\0"), mp4_box(b"mdat", &[7; 100]), mp4_box(b"moov", &trak)].concat()
+}
+
+fn mkv() -> Vec<u8> {
+    let mut inner = vec![0x16, 0x54, 0xae, 0x6b, 0x82, 1, 2]; // Tracks
+    inner.extend([0x1f, 0x43, 0xb6, 0x75, 0x84, 1, 2, 3, 4]); // Cluster
+    let mut out = vec![0x1a, 0x45, 0xdf, 0xa3, 0x81, 0];
+    out.extend([0x18, 0x53, 0x80, 0x67, 0x80 | u8::try_from(inner.len()).unwrap()]);
+    out.extend(inner);
+    out
+}
+
+fn png() -> Vec<u8> {
+    let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, body) in [(b"IHDR", vec![0; 13]), (b"IDAT", vec![9; 50]), (b"IEND", vec![])] {
+        out.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+        let typed = [name.to_vec(), body].concat();
+        out.extend(&typed);
+        out.extend(crc32fast::hash(&typed).to_be_bytes());
+    }
+    out
+}
+
+fn jpeg() -> Vec<u8> {
+    let mut out = vec![0xff, 0xd8, 0xff, 0xc0, 0, 4, 1, 1, 0xff, 0xda, 0, 2];
+    out.extend([1, 2, 0xff, 0, 3, 0xff, 0xd0, 4, 0xff, 0xd9]);
+    out
+}
+
+fn gz() -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&b"a line of a log\n".repeat(100)).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zip() -> Vec<u8> {
+    let (name, body) = (b"a.txt", b"hello hello hello");
+    let crc = crc32fast::hash(body).to_le_bytes();
+    let size = u32::try_from(body.len()).unwrap().to_le_bytes();
+    let mut sizes = crc.to_vec();
+    sizes.extend(size);
+    sizes.extend(size);
+    sizes.extend([5, 0, 0, 0]);
+    let mut out = [b"PK\x03\x04".as_slice(), &[20, 0, 0, 0, 0, 0, 0, 0, 0, 0], &sizes, name, body].concat();
+    let start = u32::try_from(out.len()).unwrap();
+    let central = [b"PK\x01\x02".as_slice(), &[20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0], &sizes, &[0; 14], name].concat();
+    out.extend(&central);
+    out.extend([b"PK\x05\x06".as_slice(), &[0, 0, 0, 0, 1, 0, 1, 0]].concat());
+    out.extend(u32::try_from(central.len()).unwrap().to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0, 0]);
+    out
+}
+
+fn every_kind() -> Vec<(&'static str, Vec<u8>)> {
+    vec![("a.mp4", mp4()), ("a.mkv", mkv()), ("a.png", png()), ("a.jpg", jpeg()), ("a.gz", gz()), ("a.zip", zip())]
+}
+
+#[test]
+fn whole_files_are_sound_and_no_cut_of_them_is() {
+    for (name, bytes) in every_kind() {
+        assert_eq!(judge_bytes(&bytes, name), State::Sound, "{name}");
+        for len in 0..bytes.len() {
+            let state = judge_bytes(&bytes[..len], name);
+            assert!(matches!(state, State::Short | State::Broken), "{name} cut to {len}: {state:?}");
+        }
+    }
+}
+
+#[test]
+fn checksums_show_a_flipped_bit_where_the_format_has_them() {
+    for (name, at) in [("a.png", 50), ("a.gz", 20), ("a.zip", 40)] {
+        let mut bytes = every_kind().into_iter().find(|(kind, _)| *kind == name).unwrap().1;
+        bytes[at] ^= 1;
+        assert_eq!(judge_bytes(&bytes, name), State::Broken, "{name}");
+    }
+}
+
+#[test]
+fn pages_and_answers_saved_as_media_are_broken_but_stay_what_they_are_elsewhere() {
+    assert_eq!(judge_bytes(b"<!DOCTYPE html><html>", "a.mp4"), State::Broken);
+    assert_eq!(judge_bytes(b"{\"ok\":false,\"error_code\":404}", "a.jpg"), State::Broken);
+    assert_eq!(judge_bytes(b"", "a.mp3"), State::Broken);
+    assert_eq!(judge_bytes(&[0; 4096], "a.mp4"), State::Broken);
+    assert_eq!(judge_bytes(b"{\"a\":1}", "a.json"), State::Unknown);
+    assert_eq!(judge_bytes(b"", "a.txt"), State::Unknown);
+    assert_eq!(judge_bytes(b"some bytes", "a.bin"), State::Unknown);
+}
+
+#[test]
+fn legal_oddities_are_sound() {
+    // mp4: the last box may run to the end of the file; sizes may have 64 bits.
+    let mut open_ended = [mp4_box(b"ftyp", b"isom"), mp4_box(b"moov", &[])].concat();
+    open_ended.extend(b"\0\0\0\0mdat-and-its-data");
+    assert_eq!(judge_bytes(&open_ended, "a.mp4"), State::Sound);
+    let mut wide = [mp4_box(b"ftyp", b"isom"), mp4_box(b"moov", &[])].concat();
+    wide.extend(b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x14data");
+    assert_eq!(judge_bytes(&wide, "a.mov"), State::Sound);
+    // Matroska: live recordings have neither the segment's nor the cluster's size.
+    let mut live = vec![0x1a, 0x45, 0xdf, 0xa3, 0x81, 0, 0x18, 0x53, 0x80, 0x67, 0xff];
+    live.extend([0x16, 0x54, 0xae, 0x6b, 0x82, 1, 2, 0x1f, 0x43, 0xb6, 0x75, 0xff]);
+    live.extend([0xe7, 0x81, 0, 0xa3, 0x83, 1, 2, 3]);
+    assert_eq!(judge_bytes(&live, "a.webm"), State::Sound);
+    live.pop();
+    assert_eq!(judge_bytes(&live, "a.webm"), State::Short);
+}
+
+#[test]
+fn an_index_that_points_beyond_the_file_shows_the_cut() {
+    let stco = mp4_box(b"stco", &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0]);
+    let trak = mp4_box(b"trak", &mp4_box(b"mdia", &mp4_box(b"minf", &mp4_box(b"stbl", &stco))));
+    let mut cut = [mp4_box(b"ftyp", b"isom"), mp4_box(b"moov", &trak)].concat();
+    cut.extend(b"\0\0\0\0mdat-begins");
+    assert_eq!(judge_bytes(&cut, "a.mp4"), State::Short);
+}
+
+#[test]
+fn a_stop_ends_the_look_without_a_verdict() {
+    let bytes = gz();
+    let mut calls = 0;
+    let verdict = check_with(&mut Cursor::new(&bytes), bytes.len() as u64, "a.gz", Depth::Deep, &mut || {
+        calls += 1;
+        calls < 2
+    });
+    assert_eq!(verdict.state, State::Unknown);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_walker_panic(
+        magic in 0usize..10, mut bytes in proptest::collection::vec(any::<u8>(), 0..2048)
+    ) {
+        let starts: [&[u8]; 10] = [
+            b"\0\0\0\x10ftyp", b"\x1a\x45\xdf\xa3", b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n",
+            b"fLaC\0\0\0\x22", b"RIFF", b"%PDF", b"",
+        ];
+        for (slot, byte) in bytes.iter_mut().zip(starts[magic]) {
+            *slot = *byte;
+        }
+        let _ = judge_bytes(&bytes, "a.bin");
+    }
+
+    #[test]
+    fn no_damage_to_a_good_file_makes_a_walker_panic(
+        kind in 0usize..6, hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), len_lie in any::<u16>()
+    ) {
+        let (name, mut bytes) = every_kind().swap_remove(kind);
+        for (at, byte) in hits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = judge_bytes(&bytes, name);
+        // The length may be a lie too: the file changes while we look.
+        let _ = check(&mut Cursor::new(&bytes), u64::from(len_lie), name);
+        let _ = check(&mut Cursor::new(&bytes), u64::MAX, name);
+    }
+}
