@@ -23,6 +23,7 @@ pub mod heal;
 pub mod ledger;
 pub mod media;
 pub mod outbox;
+pub mod publish;
 pub mod roots;
 pub mod setup;
 pub mod supervise;

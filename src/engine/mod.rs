@@ -6,8 +6,10 @@
 mod bot;
 mod case;
 mod flow;
+pub mod intake;
 mod observe;
 mod restore;
+pub mod run;
 mod state;
 mod tell;
 mod upstream;

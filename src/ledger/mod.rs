@@ -2,8 +2,10 @@
 //!
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
+pub mod jsonl;
 pub mod outbox;
 mod schema;
+pub mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -148,6 +150,19 @@ impl Ledger {
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let reader = self.reader.lock().map_err(|_| Error::Stopped)?;
         query(&reader).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+    }
+
+    /// Opens the database of a running (or stopped) logmedic for looking only; takes no lock.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be read.
+    pub fn look(dir: &Path) -> Result<Connection, Error> {
+        let path = dir.join("state.db");
+        let fail = |source| Error::Sqlite { path: path.clone(), source };
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(fail)?;
+        connection.busy_timeout(schema::BUSY).map_err(fail)?;
+        Ok(connection)
     }
 
     /// The database file.

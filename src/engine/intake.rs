@@ -1,0 +1,296 @@
+//! Turns what is read into what the engine understands: bytes → events → meaning, with how far that is. I/O: channels.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::acquire::{Checkpoint, Identity, Read, StreamId};
+use crate::assemble::{Assembler, Limits, RawEvent};
+use crate::classify::Rules;
+use crate::correlate::{Item, Meaning};
+use crate::ledger::store::Change;
+use crate::vocab::{Captures, redact};
+
+/// How much of an event's text goes into records: enough for the cause and its surroundings.
+const TEXT_MAX: usize = 16 * 1024;
+
+/// A position without anything found is written this often at most; after a crash so much is read again.
+const QUIET_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// What one look at a stream brought.
+#[derive(Debug)]
+pub struct Batch {
+    /// The source's name.
+    pub source: String,
+    /// The file as configured.
+    pub file: Option<String>,
+    /// What was said.
+    pub items: Vec<Item>,
+    /// How far that is.
+    pub progress: Option<Change>,
+}
+
+/// The rules of every source; replaced as a whole at a reload.
+pub type RuleBook = BTreeMap<String, Arc<Rules>>;
+
+struct Stream {
+    source: String,
+    file: Option<String>,
+    identity: Identity,
+    key: String,
+    assembler: Assembler,
+    /// When the event that waits for more lines is given up.
+    flush_at: Option<Instant>,
+    saved: u64,
+    saved_at: Instant,
+    stale: bool,
+}
+
+/// Works until the readers are done. `join_wait` is how long an unfinished event waits for more lines.
+pub async fn run(
+    mut reads: mpsc::Receiver<Read>,
+    rules: watch::Receiver<Arc<RuleBook>>,
+    join_wait: Duration,
+    out: mpsc::Sender<Batch>,
+) {
+    let mut intake = Intake {
+        streams: HashMap::new(),
+        owners: HashMap::new(),
+        rules,
+        join_wait,
+        zone: chrono::Local::now().offset().local_minus_utc(),
+        out,
+    };
+    loop {
+        let flush = intake.next_wake();
+        let read = tokio::select! {
+            biased;
+            read = reads.recv() => match read {
+                Some(read) => Some(read),
+                None => break,
+            },
+            () = sleep_until(flush), if flush.is_some() => None,
+        };
+        let alive = match read {
+            Some(read) => intake.take(read).await,
+            None => intake.flush_late().await,
+        };
+        if alive.is_none() {
+            return;
+        }
+    }
+    // The readers stopped: what waits is read again at the next start, only the position is written.
+    intake.save_positions(true).await;
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Intake {
+    streams: HashMap<StreamId, Stream>,
+    owners: HashMap<(String, String), StreamId>,
+    rules: watch::Receiver<Arc<RuleBook>>,
+    join_wait: Duration,
+    zone: i32,
+    out: mpsc::Sender<Batch>,
+}
+
+impl Intake {
+    /// `None` when the engine is gone.
+    async fn take(&mut self, read: Read) -> Option<()> {
+        match read {
+            Read::Opened { stream, source, file, identity, offset } => {
+                let key = key_of(&identity);
+                self.owners.insert((source.clone(), key.clone()), stream);
+                let assembler = Assembler::new(Limits::default(), offset);
+                let now = Instant::now();
+                let opened = Stream {
+                    source,
+                    file,
+                    identity,
+                    key,
+                    assembler,
+                    flush_at: None,
+                    saved: offset,
+                    saved_at: now,
+                    stale: true,
+                };
+                self.streams.insert(stream, opened);
+                // A first look at a file is remembered at once: a restart must not take it for new.
+                self.send(stream, Vec::new()).await
+            }
+            Read::Bytes { stream, bytes, .. } => {
+                let mut events = Vec::new();
+                let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
+                place.assembler.push(&bytes, &mut events);
+                place.flush_at = place.assembler.pending().map(|_| Instant::now() + self.join_wait);
+                self.send_events(stream, events).await
+            }
+            Read::Idle { stream } => self.idle(stream).await,
+            Read::Identity { stream, identity } => {
+                if let Some(place) = self.streams.get_mut(&stream) {
+                    place.identity = identity;
+                    place.stale = true;
+                }
+                Some(())
+            }
+            Read::Closed { stream } => self.close(stream).await,
+            Read::Trouble { source, detail } => {
+                tracing::warn!(%source, "{detail}");
+                Some(())
+            }
+        }
+    }
+
+    /// Nothing more is waiting: an event that is whole and recognised need not wait for lines that may never come.
+    async fn idle(&mut self, stream: StreamId) -> Option<()> {
+        let rules = self.rules.borrow().clone();
+        let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
+        let Some(book) = rules.get(&place.source) else { return Some(()) };
+        let go = place.assembler.pending().is_some_and(|pending| {
+            !pending.open && (book.classify(pending.text).is_some() || book.signal(pending.text).is_some())
+        });
+        if !go {
+            return Some(());
+        }
+        let event = place.assembler.take_pending();
+        place.flush_at = None;
+        self.send_events(stream, event.into_iter().collect()).await
+    }
+
+    async fn close(&mut self, stream: StreamId) -> Option<()> {
+        let mut events = Vec::new();
+        if let Some(place) = self.streams.get_mut(&stream) {
+            events.extend(place.assembler.take_pending());
+            events.extend(place.assembler.finish());
+        }
+        self.send_events(stream, events).await?;
+        let Some(place) = self.streams.remove(&stream) else { return Some(()) };
+        let owner = (place.source.clone(), place.key.clone());
+        // The same inode may already be another file's: then the position belongs to that one.
+        if self.owners.get(&owner) != Some(&stream) {
+            return Some(());
+        }
+        self.owners.remove(&owner);
+        let progress = Some(Change::DropCheckpoint { source: place.source.clone(), stream: place.key });
+        self.out.send(Batch { source: place.source, file: place.file, items: Vec::new(), progress }).await.ok()
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let quiet = |place: &Stream| {
+            (place.stale || place.assembler.safe_offset() != place.saved).then(|| place.saved_at + QUIET_CHECKPOINT)
+        };
+        self.streams.values().flat_map(|place| [place.flush_at, quiet(place)]).flatten().min()
+    }
+
+    /// Gives up waiting where the time is over, and writes positions that moved without anything being found.
+    async fn flush_late(&mut self) -> Option<()> {
+        let now = Instant::now();
+        let late: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, place)| place.flush_at.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for stream in late {
+            let Some(place) = self.streams.get_mut(&stream) else { continue };
+            place.flush_at = None;
+            let event = place.assembler.take_pending();
+            self.send_events(stream, event.into_iter().collect()).await?;
+        }
+        self.save_positions(false).await
+    }
+
+    async fn save_positions(&mut self, all: bool) -> Option<()> {
+        let now = Instant::now();
+        let moved: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, place)| place.stale || place.assembler.safe_offset() != place.saved)
+            .filter(|(_, place)| all || place.saved_at + QUIET_CHECKPOINT <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for stream in moved {
+            self.send(stream, Vec::new()).await?;
+        }
+        Some(())
+    }
+
+    /// Finds out what events mean and hands over what means something.
+    async fn send_events(&mut self, stream: StreamId, events: Vec<RawEvent>) -> Option<()> {
+        let rules = self.rules.borrow().clone();
+        let Some(place) = self.streams.get(&stream) else { return Some(()) };
+        let Some(book) = rules.get(&place.source).cloned() else { return Some(()) };
+        let now = Utc::now();
+        // One chunk is one batch: its position and what was found in it must commit together.
+        let items: Vec<Item> = events.into_iter().flat_map(|event| meanings(&book, &event, self.zone, now)).collect();
+        if items.is_empty() { Some(()) } else { self.send(stream, items).await }
+    }
+
+    async fn send(&mut self, stream: StreamId, items: Vec<Item>) -> Option<()> {
+        let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
+        let offset = place.assembler.safe_offset();
+        let progress = Some(Change::Checkpoint {
+            stream: place.key.clone(),
+            checkpoint: Checkpoint { source: place.source.clone(), identity: place.identity.clone(), offset },
+        });
+        (place.saved, place.saved_at, place.stale) = (offset, Instant::now(), false);
+        let batch = Batch { source: place.source.clone(), file: place.file.clone(), items, progress };
+        self.out.send(batch).await.ok()
+    }
+}
+
+/// What one event says: what it tells of a job, then the failure.
+fn meanings(rules: &Rules, event: &RawEvent, zone: i32, now: DateTime<Utc>) -> Vec<Item> {
+    let signal = rules.signal(&event.text).map(|mut signal| {
+        clean(&mut signal.captures);
+        Meaning::Job(signal)
+    });
+    let hit = rules.classify(&event.text).map(|mut hit| {
+        clean(&mut hit.captures);
+        Meaning::Failure(hit)
+    });
+    if signal.is_none() && hit.is_none() {
+        return Vec::new();
+    }
+    let cut = event.text.len() > TEXT_MAX;
+    let text = if cut { shorten_middle(&event.text) } else { String::from_utf8_lossy(&event.text).into_owned() };
+    let text = redact(&text).into_owned();
+    let at = event.stamp.as_ref().map_or(now, |stamp| stamp.to_utc(zone, now));
+    let truncated = event.truncated || cut;
+    let item = |meaning| Item { offset: event.offset, text: text.clone(), truncated, at, meaning };
+    signal.into_iter().chain(hit).map(item).collect()
+}
+
+/// The head and the end of a long event: the end names the cause.
+fn shorten_middle(text: &[u8]) -> String {
+    let half = TEXT_MAX / 2;
+    let (head, tail) = (&text[..half], &text[text.len() - half..]);
+    format!("{}\n…\n{}", String::from_utf8_lossy(head), String::from_utf8_lossy(tail))
+}
+
+/// Secrets never leave the intake.
+fn clean(captures: &mut Captures) {
+    for value in captures.values_mut() {
+        if let std::borrow::Cow::Owned(hidden) = redact(value) {
+            *value = hidden;
+        }
+    }
+}
+
+/// Under which name a stream's position is stored: the inode stays when the hash becomes more exact.
+fn key_of(identity: &Identity) -> String {
+    match identity {
+        Identity::File { dev, ino, .. } => format!("file {dev}:{ino}"),
+        Identity::Journal { .. } => "journal".into(),
+        Identity::Stdin => "stdin".into(),
+    }
+}

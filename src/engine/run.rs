@@ -1,0 +1,334 @@
+//! Runs the engine: waits, steps, commits, starts. The only loop. I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::intake::Batch;
+use super::{Effect, Input, Row, RowKind, State};
+use crate::decide::{Policy, Task, TaskOutput, Work};
+use crate::heal::Healer;
+use crate::ledger::store::Change;
+use crate::ledger::{Error, Ledger};
+use crate::publish::terminal::Terminal;
+use crate::supervise::{BotCommand, BotEvent};
+use crate::vocab::{Evidence, Id, Now, Record};
+
+/// Inputs that one transaction takes at most: a burst shares its fsync, and nobody waits long.
+const TURN_INPUTS: usize = 64;
+
+/// Looks that run at once. They are quick; this bounds descriptors and sockets in a storm.
+const LOOKS: usize = 16;
+
+/// Answers that wait for the loop.
+const ANSWERS: usize = 256;
+
+/// How long a stop waits for repairs to reach a safe point.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Changes that are kept in memory while the state directory cannot be written. Beyond it the oldest are lost, and
+/// that is said; healing and alerting go on.
+const BACKLOG: usize = 20_000;
+
+/// What the loop works with.
+pub struct Parts {
+    /// The durable side.
+    pub ledger: Ledger,
+    /// The hands.
+    pub healer: Arc<Healer>,
+    /// What the sources say.
+    pub batches: mpsc::Receiver<Batch>,
+    /// What happens to the bot.
+    pub bot_events: mpsc::Receiver<BotEvent>,
+    /// Orders to the bot's supervisor, where there is one.
+    pub bot_orders: Option<mpsc::Sender<BotCommand>>,
+    /// A new policy after a reload.
+    pub policies: mpsc::Receiver<Policy>,
+    /// Shows records.
+    pub terminal: Option<Terminal>,
+    /// Wakes whoever delivers notices.
+    pub owed: Arc<Notify>,
+    /// Wakes whoever writes the records file.
+    pub recorded: Arc<Notify>,
+    /// Repairs at once.
+    pub repairs: usize,
+    /// Called on every turn: the loop is alive.
+    pub alive: Box<dyn FnMut() + Send>,
+}
+
+/// The loop's end.
+struct Loop {
+    parts: Parts,
+    state: State,
+    start: Instant,
+    answers: mpsc::Sender<(Id, TaskOutput)>,
+    running: HashMap<Id, CancellationToken>,
+    looks: Arc<Semaphore>,
+    acts: Arc<Semaphore>,
+    backlog: Vec<Change>,
+    stop: CancellationToken,
+}
+
+/// Runs until `stop` is cancelled and everything is at a safe point.
+///
+/// # Errors
+/// When the stored state cannot be read at the start.
+pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToken) -> Result<(), Error> {
+    let start = Instant::now();
+    let rows = parts.ledger.rows()?.into_iter().filter_map(row_of).collect();
+    let now = Now { mono: Duration::ZERO, wall: Utc::now() };
+    let (state, effects, bad) = State::restore(policy, seed, now, rows);
+    for row in bad {
+        tracing::error!("{row}");
+    }
+    let (answers, mut answered) = mpsc::channel(ANSWERS);
+    let repairs = parts.repairs.max(1);
+    let mut this = Loop {
+        parts,
+        state,
+        start,
+        answers,
+        running: HashMap::new(),
+        looks: Arc::new(Semaphore::new(LOOKS)),
+        acts: Arc::new(Semaphore::new(repairs)),
+        backlog: Vec::new(),
+        stop,
+    };
+    this.carry_out(effects, Vec::new()).await;
+    loop {
+        (this.parts.alive)();
+        let Some((inputs, changes)) = this.wait(&mut answered).await else { break };
+        let now = this.now();
+        let mut effects = Vec::new();
+        for input in inputs {
+            effects.extend(this.state.step(input, now));
+        }
+        this.carry_out(effects, changes).await;
+    }
+    this.wind_down(&mut answered).await;
+    Ok(())
+}
+
+fn row_of((kind, id, json): (String, String, String)) -> Option<Row> {
+    let kind = [RowKind::Incident, RowKind::Job, RowKind::Engine].into_iter().find(|k| k.as_str() == kind)?;
+    Some(Row { kind, id, json })
+}
+
+impl Loop {
+    fn now(&self) -> Now {
+        Now { mono: self.start.elapsed(), wall: Utc::now() }
+    }
+
+    /// Waits for something to happen and takes all that is there, up to a turn's worth. `None`: stop.
+    async fn wait(&mut self, answered: &mut mpsc::Receiver<(Id, TaskOutput)>) -> Option<(Vec<Input>, Vec<Change>)> {
+        let deadline = self.state.deadline().map(|at| self.start + at);
+        let mut changes = Vec::new();
+        let parts = &mut self.parts;
+        let mut inputs = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            Some((task, output)) = answered.recv() => vec![Input::Finished { task, output }],
+            Some(event) = parts.bot_events.recv() => vec![Input::Bot(event)],
+            Some(policy) = parts.policies.recv() => vec![Input::Policy(Box::new(policy))],
+            batch = parts.batches.recv() => match batch {
+                Some(batch) => take_batch(batch, &mut changes).into_iter().collect(),
+                // Every source is at its end (standard input): what was found is still worked off.
+                None => { wait_quietly(deadline, answered).await }
+            },
+            () = sleep_until(deadline), if deadline.is_some() => vec![Input::Deadline],
+            // The watchdog is fed even when nothing happens.
+            () = tokio::time::sleep(Duration::from_secs(5)) => vec![Input::Deadline],
+        };
+        while inputs.len() < TURN_INPUTS {
+            if let Ok((task, output)) = answered.try_recv() {
+                inputs.push(Input::Finished { task, output });
+            } else if let Ok(batch) = parts.batches.try_recv() {
+                inputs.extend(take_batch(batch, &mut changes));
+            } else {
+                break;
+            }
+        }
+        Some((inputs, changes))
+    }
+
+    /// Commits what must be durable, then shows, starts and cancels. Nothing is started that is not written down.
+    async fn carry_out(&mut self, effects: Vec<Effect>, mut changes: Vec<Change>) {
+        let mut later = Vec::new();
+        let mut records: Vec<Record> = Vec::new();
+        let mut owed = false;
+        for effect in effects {
+            match effect {
+                Effect::Record(record) => {
+                    changes.push(Change::Record {
+                        seq: record.seq,
+                        incident: record.incident.to_string(),
+                        json: serde_json::to_string(&record).unwrap_or_default(),
+                    });
+                    records.push(*record);
+                }
+                Effect::Save(row) => changes.push(Change::Row { kind: row.kind.as_str(), id: row.id, json: row.json }),
+                Effect::Forget { kind, id } => changes.push(Change::DropRow { kind: kind.as_str(), id }),
+                Effect::Notify(notice) => {
+                    owed = true;
+                    changes.push(Change::Notice(notice));
+                }
+                Effect::Start(_) | Effect::Cancel(_) | Effect::Bot { .. } => later.push(effect),
+            }
+        }
+        self.commit(changes).await;
+        if owed {
+            self.parts.owed.notify_one();
+        }
+        if !records.is_empty() {
+            self.parts.recorded.notify_one();
+        }
+        if let Some(terminal) = &self.parts.terminal {
+            records.iter().for_each(|record| terminal.show(record));
+        }
+        for effect in later {
+            self.begin(effect);
+        }
+    }
+
+    /// Commits; while the state directory cannot be written, changes wait in memory and the work goes on.
+    async fn commit(&mut self, changes: Vec<Change>) {
+        let mut all = std::mem::take(&mut self.backlog);
+        let waiting = all.len();
+        all.extend(changes);
+        if all.is_empty() {
+            return;
+        }
+        match self.parts.ledger.commit(all.clone()).await {
+            Ok(()) if waiting > 0 => tracing::info!("the state directory can be written again"),
+            Ok(()) => {}
+            Err(error) => {
+                if waiting == 0 {
+                    tracing::error!("{error}; healing goes on, what happens is kept in memory until it can be written");
+                }
+                let over = all.len().saturating_sub(BACKLOG);
+                all.drain(..over);
+                self.backlog = all;
+            }
+        }
+    }
+
+    fn begin(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start(task) => self.start_task(*task),
+            Effect::Cancel(id) => {
+                if let Some(token) = self.running.remove(&id) {
+                    token.cancel();
+                }
+            }
+            Effect::Bot { task, signal } => self.order_bot(task, signal),
+            Effect::Record(_) | Effect::Save(_) | Effect::Forget { .. } | Effect::Notify(_) => {}
+        }
+    }
+
+    fn start_task(&mut self, task: Task) {
+        self.running.retain(|_, token| !token.is_cancelled());
+        let token = self.stop.child_token();
+        self.running.insert(task.id, token.clone());
+        let room = Arc::clone(if matches!(task.work, Work::Act(_)) { &self.acts } else { &self.looks });
+        let (healer, answers) = (Arc::clone(&self.parts.healer), self.answers.clone());
+        tokio::spawn(async move {
+            let id = task.id;
+            let output = tokio::select! {
+                () = token.cancelled() => TaskOutput::Cancelled,
+                permit = room.acquire_owned() => {
+                    // In a task of its own, so that a panic in a repair is an answer and not a silence.
+                    let done = tokio::spawn(async move { healer.run(task, token).await }).await;
+                    drop(permit);
+                    done.unwrap_or_else(|error| TaskOutput::Transient {
+                        detail: format!("an error inside logmedic: {error}"),
+                        evidence: Evidence::new(),
+                        retry_after: None,
+                        server: None,
+                    })
+                }
+            };
+            // The loop may be gone; then nobody needs the answer.
+            let _ = answers.send((id, output)).await;
+        });
+    }
+
+    fn order_bot(&self, task: Id, signal: Option<i32>) {
+        let order = match signal {
+            Some(signal) => BotCommand::Signal(signal),
+            None => BotCommand::Restart { reason: "a download cannot be fetched again by logmedic".into() },
+        };
+        let sent = self.parts.bot_orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok());
+        let output = if sent {
+            TaskOutput::Done { detail: "the bot was told".into(), evidence: Evidence::new() }
+        } else {
+            TaskOutput::Refused {
+                detail: "the bot does not run under logmedic".into(),
+                remedy: Some("start it with `logmedic run -- COMMAND`, or set [bot] command".into()),
+                evidence: Evidence::new(),
+            }
+        };
+        let answers = self.answers.clone();
+        tokio::spawn(async move { answers.send((task, output)).await });
+    }
+
+    /// Brings repairs to a safe point and writes the last words.
+    async fn wind_down(&mut self, answered: &mut mpsc::Receiver<(Id, TaskOutput)>) {
+        let until = Instant::now() + STOP_GRACE;
+        for token in self.running.values() {
+            token.cancel();
+        }
+        // What the sources have read already: their positions, and what they found, are taken in.
+        self.parts.batches.close();
+        loop {
+            let mut changes = Vec::new();
+            let input = tokio::select! {
+                biased;
+                batch = self.parts.batches.recv() => match batch {
+                    Some(batch) => take_batch(batch, &mut changes),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(until) => break,
+            };
+            let now = self.now();
+            let effects = input.map(|input| self.state.step(input, now)).unwrap_or_default();
+            // Nothing new is started any more: it is looked at again at the next start.
+            let durable = effects.into_iter().filter(|e| !matches!(e, Effect::Start(_) | Effect::Bot { .. })).collect();
+            self.carry_out(durable, changes).await;
+        }
+        while self.answers.strong_count() > 1 {
+            let answer = tokio::time::timeout_at(until, answered.recv()).await;
+            let Ok(Some((task, output))) = answer else { break };
+            let now = self.now();
+            let effects = self.state.step(Input::Finished { task, output }, now);
+            let durable = effects.into_iter().filter(|e| !matches!(e, Effect::Start(_) | Effect::Bot { .. })).collect();
+            self.carry_out(durable, Vec::new()).await;
+        }
+    }
+}
+
+fn take_batch(batch: Batch, changes: &mut Vec<Change>) -> Option<Input> {
+    changes.extend(batch.progress);
+    (!batch.items.is_empty()).then_some(Input::Observed { source: batch.source, file: batch.file, items: batch.items })
+}
+
+/// With every source at its end only deadlines and answers are left.
+async fn wait_quietly(deadline: Option<Instant>, answered: &mut mpsc::Receiver<(Id, TaskOutput)>) -> Vec<Input> {
+    let heartbeat = Instant::now() + Duration::from_secs(1);
+    let until = deadline.map_or(heartbeat, |at| at.min(heartbeat));
+    match tokio::time::timeout_at(until, answered.recv()).await {
+        Ok(Some((task, output))) => vec![Input::Finished { task, output }],
+        _ => vec![Input::Deadline],
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

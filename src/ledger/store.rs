@@ -1,0 +1,189 @@
+//! Commits what one turn of the engine changed, all together, and reads it back at the next start.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::{Error, Ledger, outbox};
+use crate::acquire::Checkpoint;
+use crate::vocab::Notice;
+
+/// How many records stay in the database after they are in the records file.
+const RECORDS_KEPT: u64 = 50_000;
+
+/// How many ended incidents stay in the database.
+const INCIDENTS_KEPT: u32 = 10_000;
+
+/// One change. All changes of a turn commit in one transaction, or none does.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Remember a row.
+    Row {
+        /// What kind.
+        kind: &'static str,
+        /// Which.
+        id: String,
+        /// The thing itself.
+        json: String,
+    },
+    /// Forget a row.
+    DropRow {
+        /// What kind.
+        kind: &'static str,
+        /// Which.
+        id: String,
+    },
+    /// Append a record.
+    Record {
+        /// Its number.
+        seq: u64,
+        /// Its incident.
+        incident: String,
+        /// The line for the records file.
+        json: String,
+    },
+    /// Owe people a notice.
+    Notice(Box<Notice>),
+    /// A stream was worked off so far.
+    Checkpoint {
+        /// The stream's key within its source.
+        stream: String,
+        /// How far.
+        checkpoint: Checkpoint,
+    },
+    /// A stream is over.
+    DropCheckpoint {
+        /// The source.
+        source: String,
+        /// The stream's key within it.
+        stream: String,
+    },
+}
+
+/// A stored row: kind, identifier, JSON.
+pub type StoredRow = (String, String, String);
+
+impl Ledger {
+    /// Commits the changes in one transaction.
+    ///
+    /// # Errors
+    /// When the database refuses; then none of them was made.
+    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), Error> {
+        self.write(move |tx| changes.iter().try_for_each(|change| apply(tx, change))).await
+    }
+
+    /// Every row of the engine's state. Of ended incidents only those that ended lately matter to it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn rows(&self) -> Result<Vec<StoredRow>, Error> {
+        self.read(|db| {
+            let mut query = db.prepare(
+                "SELECT kind, id, json FROM row WHERE kind <> 'incident' OR json_extract(json, '$.ended_at') IS NULL \
+                 OR json_extract(json, '$.ended_at') > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes')",
+            )?;
+            query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+        })
+    }
+
+    /// Where reading stopped. A checkpoint that cannot be read is left out: its lines are read again.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
+        self.read(|db| {
+            let mut query = db.prepare("SELECT json FROM checkpoint")?;
+            let rows = query.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(rows.filter_map(Result::ok).filter_map(|json| serde_json::from_str(&json).ok()).collect())
+        })
+    }
+
+    /// Up to `limit` records after number `after`, as lines.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn records_after(&self, after: u64, limit: u32) -> Result<Vec<(u64, String)>, Error> {
+        self.read(|db| {
+            let mut query = db.prepare_cached("SELECT seq, json FROM record WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+            let rows = query
+                .query_map(params![sql(after), limit], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// Lets go of records that stand in the records file up to `exported`, and of the oldest ended incidents.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn prune(&self, exported: u64) -> Result<(), Error> {
+        self.write(move |tx| {
+            tx.execute("DELETE FROM record WHERE seq <= ?1", [sql(exported.saturating_sub(RECORDS_KEPT))])?;
+            // ULIDs sort by time: the newest stay.
+            tx.execute(
+                "DELETE FROM row WHERE kind = 'incident' AND json_extract(json, '$.ended_at') IS NOT NULL AND id <= \
+                 (SELECT id FROM row WHERE kind = 'incident' ORDER BY id DESC LIMIT 1 OFFSET ?1)",
+                [INCIDENTS_KEPT],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A small fact by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn fact(&self, name: &str) -> Result<Option<String>, Error> {
+        self.read(|db| db.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional())
+    }
+
+    /// Remembers a small fact.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_fact(&self, name: &'static str, value: String) -> Result<(), Error> {
+        self.write(move |tx| {
+            tx.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", (name, value)).map(drop)
+        })
+        .await
+    }
+}
+
+/// The stored rows of one kind, newest first, for commands that only look.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn list(db: &Connection, kind: &str, limit: u32) -> rusqlite::Result<Vec<String>> {
+    let mut query = db.prepare("SELECT json FROM row WHERE kind = ?1 ORDER BY id DESC LIMIT ?2")?;
+    query.query_map(params![kind, limit], |row| row.get(0))?.collect()
+}
+
+fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::Row { kind, id, json } => tx
+            .prepare_cached(
+                "INSERT INTO row (kind, id, json) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET json = excluded.json",
+            )?
+            .execute((kind, id, json)),
+        Change::DropRow { kind, id } => {
+            tx.prepare_cached("DELETE FROM row WHERE kind = ?1 AND id = ?2")?.execute((kind, id))
+        }
+        Change::Record { seq, incident, json } => tx
+            .prepare_cached("INSERT INTO record (seq, incident, json) VALUES (?1, ?2, ?3)")?
+            .execute((sql(*seq), incident, json)),
+        Change::Notice(notice) => return outbox::put(tx, notice),
+        Change::Checkpoint { stream, checkpoint } => {
+            let json =
+                serde_json::to_string(checkpoint).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            tx.prepare_cached("INSERT OR REPLACE INTO checkpoint (source, stream, json) VALUES (?1, ?2, ?3)")?
+                .execute((&checkpoint.source, stream, json))
+        }
+        Change::DropCheckpoint { source, stream } => {
+            tx.prepare_cached("DELETE FROM checkpoint WHERE source = ?1 AND stream = ?2")?.execute((source, stream))
+        }
+    }
+    .map(drop)
+}
+
+/// SQLite's integers are signed; record numbers never come near the limit.
+fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,3 @@
+//! Shows what happens while it happens.
+
+pub mod terminal;
