@@ -1,3 +1,7 @@
 //! The `logmedic` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    logmedic::setup::dispatch::main()
+}
