@@ -1,12 +1,17 @@
 //! Turns command line, environment and files into a running agent. I/O.
 
+pub mod check;
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod dispatch;
 mod dotenv;
 pub mod load;
 mod overlay;
 pub mod problem;
+pub mod reference;
 mod schema;
 mod secrets;
-mod tree;
+pub mod tree;
 pub mod units;
 mod validate;

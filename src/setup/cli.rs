@@ -1,0 +1,244 @@
+//! Declares the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The commit this was built from, where the build said it.
+pub const COMMIT: Option<&str> = option_env!("LOGMEDIC_COMMIT");
+
+/// Watches a download bot's log, confirms what went wrong, repairs it and proves the repair.
+#[derive(Debug, Parser)]
+#[command(name = "logmedic", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Configuration file. Without it: $LOGMEDIC_CONFIG, the user's logmedic/config.toml, /etc/logmedic/config.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 75 try again, 77 not permitted, 78 configuration wrong; \
+with `run -- COMMAND` the bot's own code.";
+
+/// Everything logmedic does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch and heal; with COMMAND also be the bot's parent.
+    Run(RunArgs),
+    /// A self-contained show: a misbehaving Bot API server, a downloading bot, and logmedic healing it.
+    Demo(DemoArgs),
+    /// Look at this folder and write a commented config.toml; never overwrites.
+    Init(InitArgs),
+    /// Check everything before it is needed: one line a check, with what would help.
+    Check(JsonArgs),
+    /// Recognise events in finished logs.
+    Classify(ClassifyArgs),
+    /// Tell which rule claims a line, what it captured and what would be done.
+    Explain(ExplainArgs),
+    /// List or test rules.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Is this media file whole? One verdict a file; exit code 1 if any is not sound.
+    Verify(VerifyArgs),
+    /// Files that were moved aside.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// What the running agent is doing.
+    Status(JsonArgs),
+    /// Incidents, newest first.
+    Incidents(ListArgs),
+    /// Download jobs, newest first.
+    Jobs(ListArgs),
+    /// The configuration in effect, or its schema.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make the running agent read its configuration and rules again.
+    Reload,
+    /// Print a completion script for a shell.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages.
+    Man {
+        /// Directory to write them to; made if missing.
+        dir: PathBuf,
+    },
+    /// Print the version.
+    Version(JsonArgs),
+}
+
+/// Only `--json`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct JsonArgs {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Tell what happens as JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Pass the bot's output to the terminal as it is; without this, control sequences are shown as text.
+    #[arg(long)]
+    pub raw: bool,
+    /// The bot, and its arguments.
+    #[arg(last = true, value_name = "COMMAND", allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+/// `demo`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DemoArgs {
+    /// Run all six faults, print the table, exit.
+    #[arg(long)]
+    pub once: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// Print the configuration instead of writing it.
+    #[arg(long)]
+    pub stdout: bool,
+    /// File to write; must not exist.
+    #[arg(long, value_name = "FILE", default_value = "config.toml", conflicts_with = "stdout")]
+    pub output: PathBuf,
+}
+
+/// `classify`.
+#[derive(Clone, Debug, Args)]
+pub struct ClassifyArgs {
+    /// Logs to read; `-` or nothing is standard input.
+    pub files: Vec<PathBuf>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Unmatched events too, with class null.
+    #[arg(long)]
+    pub all: bool,
+    /// Only totals per class.
+    #[arg(long)]
+    pub count: bool,
+    /// How the input is written.
+    #[arg(long, value_enum, default_value_t = Input::Lines)]
+    pub input: Input,
+    /// The field with the text in JSON Lines (`log` of docker, `MESSAGE` of the journal).
+    #[arg(long, value_name = "NAME")]
+    pub field: Option<String>,
+    /// Rules to use instead of the shipped packs.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub rules: Option<PathBuf>,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Input {
+    /// Plain lines.
+    Lines,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The line, in quotes; `-` reads standard input.
+    #[arg(value_name = "LINE", allow_hyphen_values = true)]
+    pub line: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Rules to use instead of the shipped packs.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub rules: Option<PathBuf>,
+}
+
+/// `rules …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RulesCommand {
+    /// List the rules in the order in which they are tried.
+    List(JsonArgs),
+    /// Run every rule's samples.
+    Test {
+        /// A pack's directory or a rule file; without it, the shipped packs and your own.
+        path: Option<PathBuf>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// Media files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Decode them as well, with ffmpeg.
+    #[arg(long)]
+    pub deep: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `quarantine …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// List what was moved aside.
+    List(JsonArgs),
+    /// Put files back where they were.
+    Restore {
+        /// Their identifiers, from `list`.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Delete files for good.
+    Purge {
+        /// Their identifiers, from `list`.
+        #[arg(required_unless_present_any = ["older_than", "all"])]
+        ids: Vec<String>,
+        /// Those older than this (`30d`).
+        #[arg(long, value_name = "TIME", conflicts_with = "ids", value_parser = super::units::Period::parse)]
+        older_than: Option<super::units::Period>,
+        /// All of them.
+        #[arg(long, conflicts_with_all = ["ids", "older_than"])]
+        all: bool,
+    },
+}
+
+/// `incidents`, `jobs`.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// One of them, with its story.
+    pub id: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// How many at most.
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+}
+
+/// `config …`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every value in effect and where it comes from; secrets are hidden.
+    Show(JsonArgs),
+    /// The JSON Schema of the configuration.
+    Schema {
+        /// As a table of all keys in Markdown.
+        #[arg(long)]
+        markdown: bool,
+    },
+}

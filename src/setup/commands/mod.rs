@@ -1,0 +1,78 @@
+//! Carries out each command of the command line. One file a command.
+
+use std::io::{self, Write};
+
+use super::problem::Problems;
+
+pub mod check;
+pub mod completions;
+pub mod config;
+pub mod init;
+pub mod man;
+pub mod version;
+
+/// Why a command failed, with its exit code.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration is wrong (78), or may not be read (77).
+    Config(Problems),
+    /// Something else: the code, and a text that begins with "failed to".
+    Other {
+        /// 1 failed, 75 try again, 77 not permitted, 78 configuration wrong.
+        code: u8,
+        /// What failed, and what would help.
+        message: String,
+    },
+    /// Nobody reads the output any more (`| head`): not worth a word.
+    Pipe,
+}
+
+/// An exit code, or why there is none.
+pub type Done = Result<u8, Failure>;
+
+impl Failure {
+    /// A failure with exit code 1.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Other { code: 1, message: message.into() }
+    }
+
+    /// A failed file operation: 77 when a permission is missing, else 1.
+    #[must_use]
+    pub fn io(what: &str, path: &std::path::Path, error: &io::Error) -> Self {
+        let code = if error.kind() == io::ErrorKind::PermissionDenied { 77 } else { 1 };
+        Self::Other { code, message: format!("failed to {what} {}: {error}", path.display()) }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Config(problems)
+    }
+}
+
+/// For output only: a closed pipe is no failure.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Pipe,
+            _ => Self::failed(format!("failed to write the output: {error}")),
+        }
+    }
+}
+
+/// Standard output, buffered; write errors come back as [`Failure`] with `?`.
+#[must_use]
+pub fn stdout() -> io::BufWriter<io::StdoutLock<'static>> {
+    io::BufWriter::new(io::stdout().lock())
+}
+
+/// Writes one JSON object as a line.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
