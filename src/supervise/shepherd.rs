@@ -88,7 +88,6 @@ fn shepherd(grace: Duration, user: &str, command: &[OsString]) -> io::Result<u8>
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     control.set_nonblocking(true)?;
 
-    // `std` starts children with an empty signal mask and SIGPIPE at its default: the bot is born clean.
     let child = Command::new("/proc/self/exe")
         .arg0("logmedic")
         .args(["__exec", "bot", &std::process::id().to_string(), user])
@@ -265,6 +264,8 @@ fn own_pid() -> i32 {
 /// The second stage: never returns unless the program cannot be started, then with the code a shell would give.
 fn become_bot(shepherd: u64, user: &str, command: &[OsString]) -> u8 {
     let program = command[0].to_string_lossy();
+    // The shepherd's blocked signals are inherited. `exec` below sets SIGPIPE, which Rust ignores, back to its default.
+    let _ = SigSet::empty().thread_set_mask();
     // Own session: no terminal signal reaches it twice, and a program that asks `/dev/tty` fails instead of hanging.
     if let Err(error) = setsid() {
         eprintln!("logmedic: failed to make a session for {program}: {error}");
