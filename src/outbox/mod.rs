@@ -3,12 +3,20 @@
 //! The engine puts a [`Notice`](crate::vocab::Notice) into the ledger in its own transaction
 //! ([`ledger::outbox::put`](crate::ledger::outbox::put)) and wakes the sender; [`run`] does the rest.
 
+mod check;
 mod compose;
+mod judge;
+mod plan;
 mod render;
+mod sender;
 mod settings;
+mod take;
+mod telegram;
 mod texts;
 
+pub use check::{Check, CheckReport, check};
 pub use compose::Rendered;
 pub use render::{digest, render};
+pub use sender::run;
 pub use settings::{Lang, Pace, TelegramSettings};
 pub use texts::{Texts, TextsError};
