@@ -1,0 +1,143 @@
+//! Runs the agent as a child process, `logmedic run`, and watches it from outside as a user would.
+
+use std::fs::File;
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::DemoError;
+use super::records::Records;
+use super::workspace::{BOT_TOKEN, Workspace};
+use super::world::{Stored, VideoMessage, World};
+
+/// The alert bot's name on the local server.
+pub const ALERT_BOT: &str = "logmedic_alerts_bot";
+/// How often files are looked at; short beside everything that is waited for.
+const TICK: Duration = Duration::from_millis(25);
+/// How long the agent may take to end.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// The end of the agent's output that is shown when it died.
+const TAIL: usize = 2_000;
+
+/// Everything on stage.
+pub struct Stage {
+    /// The folder.
+    pub space: Workspace,
+    /// The server's handle.
+    pub world: World,
+    /// The agent's records as read so far.
+    pub records: Records,
+    agent: Child,
+}
+
+impl Stage {
+    /// Starts the agent, which starts the bot.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    pub fn open(space: Workspace, world: World) -> Result<Self, DemoError> {
+        let records = Records::new(&space.records());
+        let output = space.dir.join("logs/agent.log");
+        let log = File::create(&output).map_err(|e| DemoError::file("make", &output, e))?;
+        let errors = log.try_clone().map_err(|e| DemoError::file("make", &output, e))?;
+        let mut command = Command::new(&space.program);
+        command.arg("run").arg("--config").arg(space.config()).current_dir(&space.dir);
+        // What the user's own surroundings say is not for the show.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if ["TELEGRAM_", "LOGMEDIC_", "ADMIN_ID", "BOT_TOKEN"].iter().any(|start| text.starts_with(start)) {
+                command.env_remove(&name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        // Its own group: Ctrl+C reaches the show, which ends the agent in order.
+        command.process_group(0).kill_on_drop(true);
+        let agent = command.spawn().map_err(|e| DemoError::file("start", &space.program, e))?;
+        Ok(Self { space, world, records, agent })
+    }
+
+    /// Waits until `look` finds something.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the table: it did not come in time, or the agent died.
+    pub async fn until<T>(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> Result<T, String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            self.records.poll().map_err(|e| format!("failed to read the records: {e}"))?;
+            if let Some(found) = look(self) {
+                return Ok(found);
+            }
+            if let Ok(Some(status)) = self.agent.try_wait() {
+                return Err(format!("the agent ended ({status}); its last words:\n{}", self.last_words()));
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("{what} did not come within {} s", limit.as_secs()));
+            }
+            sleep(TICK).await;
+        }
+    }
+
+    /// Sends the bot a video for a model.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: the video could not be made.
+    pub fn send_video(&self, model: &str, size: u64) -> Result<Stored, String> {
+        let message = VideoMessage {
+            token: BOT_TOKEN.into(),
+            chat: 7,
+            caption: format!("new one #{model}"),
+            file_name: format!("{model}.mp4"),
+            size,
+            document: false,
+        };
+        self.world.send_video(&message).map_err(|e| format!("failed to make a video: {e}"))
+    }
+
+    /// Where the bot said that it saves a file.
+    #[must_use]
+    pub fn path_of(&self, file_id: &str) -> Option<std::path::PathBuf> {
+        let log = std::fs::read(self.space.bot_log()).ok()?;
+        let log = String::from_utf8_lossy(&log);
+        let needle = format!("file_id={file_id} ");
+        let line = log.lines().find(|line| line.contains("Downloading") && line.contains(&needle))?;
+        line.split_once(" -> ").map(|(_, path)| path.trim().into())
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read(self.space.dir.join("logs/agent.log")).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned()
+    }
+
+    /// Ends the agent as a service manager would, and gives the folder back.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time (then it is killed).
+    pub async fn close(mut self) -> Result<Workspace, DemoError> {
+        if let Some(pid) = self.agent.id().and_then(|pid| i32::try_from(pid).ok()) {
+            // It may have ended by itself.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        match tokio::time::timeout(STOP_LIMIT, self.agent.wait()).await {
+            Ok(_) => Ok(self.space),
+            Err(_) => {
+                let killed = self.agent.kill().await;
+                let error = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+                Err(DemoError::file("end the agent of", &self.space.dir, error))
+            }
+        }
+    }
+}
