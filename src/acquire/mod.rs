@@ -2,9 +2,27 @@
 //!
 //! Speaks only of bytes: which stream, which offset. What they mean is for the rooms downstream.
 
+mod follow;
+mod hint;
+mod journal;
+mod outlet;
+mod siblings;
+mod stdin;
+mod stream;
+mod tail;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use journal::Milestones;
+pub use tail::MAX_FILES;
+
+use outlet::Outlet;
+use tail::PathSource;
 
 /// One configured source of log text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,3 +146,87 @@ pub enum Read {
 
 /// The most bytes in one [`Read::Bytes`]: large enough for the matcher, small enough that a slow engine holds little.
 pub const CHUNK: usize = 256 * 1024;
+
+/// How to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// At the very first start of a source: read what is in its files already, instead of beginning at their ends.
+    pub from_start: bool,
+    /// Do not ask for file events; look at the files 4 times a second.
+    pub polling: bool,
+    /// The program that reads the journal.
+    pub journalctl: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { from_start: false, polling: false, journalctl: "journalctl".into() }
+    }
+}
+
+/// Reads all sources, going on from `checkpoints`, until `stop` is cancelled, `out` is closed, or everything is at its
+/// end (standard input alone).
+///
+/// Whoever stores checkpoints must do so as soon as `Opened` comes, also for streams that never give a byte: each path
+/// source begins with such an anchor (a file identity with inode 0), which tells the next start that it is not the first.
+/// A stream's `Closed` comes after the `Opened` of the one that follows it.
+pub async fn run(
+    specs: Vec<SourceSpec>,
+    checkpoints: Vec<Checkpoint>,
+    settings: Settings,
+    out: Sender<Read>,
+    stop: CancellationToken,
+) {
+    let stop = stop.child_token();
+    // Also when this future is dropped, the threads end.
+    let _guard = stop.clone().drop_guard();
+    let outlet = Outlet::new(out, stop.clone());
+    let mut readers = JoinSet::new();
+    let mut paths = Vec::new();
+    for SourceSpec { name, kind } in specs {
+        let outlet = outlet.clone();
+        match kind {
+            SourceKind::Path { path, shown } => paths.push(PathSource { name, path, shown }),
+            SourceKind::Journal { unit } => {
+                let cursor = checkpoints.iter().filter(|checkpoint| checkpoint.source == name).find_map(|checkpoint| {
+                    match &checkpoint.identity {
+                        Identity::Journal { cursor } => Some(cursor.clone()),
+                        _ => None,
+                    }
+                });
+                let settings = settings.clone();
+                readers.spawn(async move {
+                    // Stopped is how it ends.
+                    let _ = journal::run(&name, &unit, cursor, &settings, &outlet).await;
+                });
+            }
+            SourceKind::Stdin => {
+                let (done, ended) = tokio::sync::oneshot::channel::<()>();
+                // A thread of its own that nobody waits for: a read from a terminal cannot be interrupted.
+                let reader = std::thread::Builder::new().name("stdin".into()).spawn(move || {
+                    let _ = stdin::run(&name, &outlet);
+                    drop(done);
+                });
+                let stop = stop.clone();
+                readers.spawn(async move {
+                    if reader.is_ok() {
+                        tokio::select! { _ = ended => {}, () = stop.cancelled() => {} }
+                    }
+                });
+            }
+        }
+    }
+    if !paths.is_empty() {
+        let (wake, woken) = std::sync::mpsc::sync_channel(1);
+        let at_stop = wake.clone();
+        let reader = outlet.clone();
+        readers.spawn_blocking(move || tail::run(paths, checkpoints, settings, reader, (wake, woken)));
+        readers.spawn(async move {
+            stop.cancelled().await;
+            // Full means that it wakes anyway.
+            let _ = at_stop.try_send(());
+        });
+    }
+    drop(outlet);
+    while readers.join_next().await.is_some() {}
+}

@@ -1,0 +1,491 @@
+//! Follows one path through every kind of rotation.
+//!
+//! Truth is what the path names now (stat) and what the open files say; a file is read by its descriptor to its end,
+//! wherever it is moved. A new generation's stream is always opened before an older one is closed, so that whoever
+//! stores checkpoints never stands without one.
+
+use std::collections::HashSet;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::outlet::{Outlet, Stopped};
+use super::siblings::{self, Sibling};
+use super::stream::{self, COPY_HEAD, OpenError, Print, Step, Stream};
+use super::{Identity, Read, StreamId};
+
+/// How long a rotated file must have been quiet before it is closed: its writer may not have noticed yet.
+const GRACE: Duration = Duration::from_secs(2);
+/// The same for a deleted file that nothing has replaced: as long as it is open its space is not free.
+const DELETED_GRACE: Duration = Duration::from_secs(60);
+/// How many rotated files are held open per path, whatever a writer does.
+const MAX_OLD: usize = 64;
+/// How many finished generations are remembered even when they are no longer beside the file.
+const REMEMBERED: usize = 64;
+
+/// A generation that was read (or was there before), up to `offset`.
+#[derive(Clone, Copy)]
+struct Known {
+    print: Print,
+    offset: u64,
+}
+
+/// One path.
+pub(super) struct Follow {
+    pub(super) source: String,
+    pub(super) path: PathBuf,
+    shown: String,
+    /// Rotated away, still read; the oldest first.
+    pub(super) old: Vec<Stream>,
+    pub(super) current: Option<Stream>,
+    known: Vec<Known>,
+    /// Where the path led when it was opened last, if it is a symbolic link.
+    real: Option<PathBuf>,
+    /// When the file that left the path last was made: nothing older is a generation after it.
+    floor: SystemTime,
+    /// What was last said, so that it is said once.
+    said: Option<String>,
+    /// An event told of the last growth; how often none did.
+    pub(super) announced: bool,
+    pub(super) unannounced: u32,
+    /// There may be something to read.
+    pub(super) active: bool,
+}
+
+/// How a path is met for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// What is in the file already was there before logmedic: begin behind it.
+    End,
+    /// Everything in the file is new.
+    Beginning,
+}
+
+impl Follow {
+    pub(super) fn new(source: &str, path: &Path, shown: String) -> Self {
+        Self {
+            source: source.into(),
+            path: path.into(),
+            shown,
+            old: Vec::new(),
+            current: None,
+            known: Vec::new(),
+            real: None,
+            floor: SystemTime::UNIX_EPOCH,
+            said: None,
+            announced: false,
+            unannounced: 0,
+            active: true,
+        }
+    }
+
+    /// The directories in which something can happen to it: that of the path, and that of a link's target.
+    pub(super) fn directories(&self, into: &mut HashSet<PathBuf>) {
+        into.extend(self.path.parent().map(Path::to_path_buf));
+        into.extend(self.real.as_deref().and_then(Path::parent).map(Path::to_path_buf));
+    }
+
+    /// Begins without checkpoints; generations made after `since` are new, older ones were there before.
+    pub(super) fn start(&mut self, start: Start, since: SystemTime, outlet: &Outlet) -> Result<(), Stopped> {
+        let opened = self.open(outlet)?;
+        for sibling in self.siblings(&[]) {
+            if opened.as_ref().is_some_and(|(_, live)| is_inode(live, &sibling)) {
+                continue;
+            }
+            if stream::birth(&sibling.meta) >= since {
+                self.push_old(sibling, 0, outlet)?;
+            } else {
+                self.known.push(Known { print: sibling.print, offset: sibling.meta.len() });
+            }
+        }
+        let Some((file, meta)) = opened else { return Ok(()) };
+        let offset = match start {
+            Start::End => stream::last_line(&file, meta.len()).unwrap_or(meta.len()),
+            Start::Beginning => 0,
+        };
+        self.set_current(file, &meta, offset, outlet)
+    }
+
+    /// Goes on from checkpoints (identity and offset): each file where it was left, then every younger generation,
+    /// then the file at the path from its first byte.
+    pub(super) fn resume(&mut self, checkpoints: &[(Identity, u64)], outlet: &Outlet) -> Result<(), Stopped> {
+        let opened = self.open(outlet)?;
+        let inodes: Vec<u64> = checkpoints
+            .iter()
+            .filter_map(|(identity, _)| if let Identity::File { ino, .. } = identity { Some(*ino) } else { None })
+            .collect();
+        let mut files: Vec<Option<Sibling>> = self
+            .siblings(&inodes)
+            .into_iter()
+            .filter(|sibling| !opened.as_ref().is_some_and(|(_, live)| is_inode(live, sibling)))
+            .map(Some)
+            .collect();
+        let live = match opened {
+            Some((file, meta)) => Print::of(&file, &meta).ok().map(|print| Sibling {
+                path: self.path.clone(),
+                file,
+                meta,
+                print,
+                named: true,
+            }),
+            None => None,
+        };
+        let generations = files.len();
+        files.push(live);
+        let (places, lost) = match_files(&files, checkpoints);
+        let newest = places.iter().rposition(Option::is_some);
+        let mut gone = Vec::new();
+        for (identity, offset) in lost {
+            gone.push(self.open_gone(identity.clone(), offset, outlet)?);
+        }
+        let matched: Vec<Print> =
+            files.iter().zip(&places).filter_map(|(f, p)| p.and(f.as_ref()).map(|f| f.print)).collect();
+        for (at, file) in files.drain(..generations).enumerate() {
+            let Some(sibling) = file else { continue };
+            match places[at] {
+                Some(offset) => self.push_old(sibling, offset, outlet)?,
+                None if !sibling.named => {}
+                None if newest.is_some_and(|newest| at > newest)
+                    && sibling.meta.len() > 0
+                    && !matched.iter().any(|print| is_copy(print, &sibling)) =>
+                {
+                    self.push_old(sibling, 0, outlet)?;
+                }
+                None => self.known.push(Known { print: sibling.print, offset: sibling.meta.len() }),
+            }
+        }
+        if let Some(live) = files.pop().flatten() {
+            self.set_current(live.file, &live.meta, places[generations].unwrap_or(0), outlet)?;
+        }
+        for id in gone {
+            outlet.send_blocking(Read::Closed { stream: id })?;
+        }
+        Ok(())
+    }
+
+    /// Looks what the path names now.
+    pub(super) fn look(&mut self, outlet: &Outlet) -> Result<(), Stopped> {
+        self.active = true;
+        match std::fs::metadata(&self.path) {
+            Ok(meta) => {
+                if let Some(current) = &self.current
+                    && (current.print.dev, current.print.ino) == (meta.dev(), meta.ino())
+                {
+                    self.said = None;
+                    return Ok(());
+                }
+                let Some((file, meta)) = self.open(outlet)? else { return Ok(()) };
+                self.retire();
+                self.scan(Some(&meta), outlet)?;
+                self.adopt(file, &meta, outlet)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.said = None;
+                if self.current.is_some() {
+                    self.retire();
+                    self.scan(None, outlet)?;
+                }
+                Ok(())
+            }
+            Err(error) => self.say(&OpenError::Io(error), outlet),
+        }
+    }
+
+    /// Reads at most one buffer full, from the oldest file that has something. Returns whether there was any.
+    pub(super) fn pump(&mut self, buffer: &mut [u8], outlet: &Outlet) -> Result<bool, Stopped> {
+        for at in 0..=self.old.len() {
+            let stream = match self.old.get_mut(at) {
+                Some(stream) => stream,
+                None => match &mut self.current {
+                    Some(current) => current,
+                    None => break,
+                },
+            };
+            if stream.over {
+                continue;
+            }
+            match stream.step(buffer) {
+                Ok(Step::Bytes { from, count, sharper }) => {
+                    let id = stream.id;
+                    if sharper {
+                        let identity = stream.print.identity(&self.path);
+                        outlet.send_blocking(Read::Identity { stream: id, identity })?;
+                    }
+                    outlet.send_blocking(Read::Bytes { stream: id, offset: from, bytes: buffer[..count].to_vec() })?;
+                    return Ok(true);
+                }
+                Ok(Step::End) => {
+                    if std::mem::take(&mut stream.fresh) {
+                        outlet.send_blocking(Read::Idle { stream: stream.id })?;
+                    }
+                }
+                Ok(Step::Truncated) => {
+                    self.truncated(at, outlet)?;
+                    return Ok(true);
+                }
+                Err(error) => {
+                    stream.drained = true;
+                    // A stale handle of a network file system never comes back; the path may.
+                    stream.over = error.raw_os_error() == Some(libc::ESTALE);
+                    if stream.over && at >= self.old.len() {
+                        self.retire();
+                    }
+                    self.say(&OpenError::Io(error), outlet)?;
+                }
+            }
+        }
+        self.active = false;
+        Ok(false)
+    }
+
+    /// Closes what is read to its end and will not grow any more. `leaving`: the path need not come back.
+    pub(super) fn close_quiet(&mut self, leaving: bool, outlet: &Outlet) -> Result<(), Stopped> {
+        let now = Instant::now();
+        let followed = leaving || self.current.as_ref().is_some_and(|current| current.offset > 0);
+        let mut closed = false;
+        let mut at = 0;
+        while at < self.old.len() {
+            let (stream, last) = (&self.old[at], at + 1 == self.old.len());
+            let quiet = now.duration_since(stream.since);
+            // The last one stays while nothing has come after it: a bot that does not reopen its log goes on in it.
+            let ends = (stream.over && (!last || leaving || self.current.is_some()))
+                || (stream.drained && quiet >= GRACE && (!last || followed))
+                || (stream.drained && self.old.len() - at > MAX_OLD)
+                || (stream.drained && quiet >= DELETED_GRACE && is_deleted(stream));
+            if !ends {
+                at += 1;
+                continue;
+            }
+            let stream = self.old.remove(at);
+            self.known.push(Known { print: stream.print, offset: stream.offset });
+            outlet.send_blocking(Read::Closed { stream: stream.id })?;
+            closed = true;
+        }
+        // One more look: while directories are read, files in them move.
+        if closed { self.scan(None, outlet) } else { Ok(()) }
+    }
+
+    /// Whether nothing is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.old.is_empty() && self.current.is_none()
+    }
+
+    fn retire(&mut self) {
+        if let Some(mut stream) = self.current.take() {
+            stream.since = Instant::now();
+            stream.drained = false;
+            self.floor = self.floor.max(stream.birth);
+            self.old.push(stream);
+        }
+    }
+
+    /// Opens generations that came and went between two looks.
+    fn scan(&mut self, live: Option<&Metadata>, outlet: &Outlet) -> Result<(), Stopped> {
+        let found = self.siblings(&[]);
+        let mut fresh = Vec::new();
+        for sibling in found {
+            let is_live = live.is_some_and(|live| is_inode(live, &sibling));
+            let held = self
+                .old
+                .iter()
+                .chain(&self.current)
+                .any(|s| s.print.same_inode(&sibling.print) || is_copy(&s.print, &sibling));
+            let known = self.known.iter().any(|known| is_known(known, &sibling) || is_copy(&known.print, &sibling));
+            let younger = sibling.meta.modified().is_ok_and(|at| at >= self.floor);
+            if !is_live && !held && !known && younger && sibling.meta.len() > 0 {
+                fresh.push(sibling);
+            }
+        }
+        for sibling in fresh {
+            self.push_old(sibling, 0, outlet)?;
+        }
+        let excess = self.known.len().saturating_sub(siblings::GENERATIONS + REMEMBERED);
+        self.known.drain(..excess);
+        Ok(())
+    }
+
+    /// Takes the file that is now at the path: from its start, or where it was left if it has come back.
+    fn adopt(&mut self, file: File, meta: &Metadata, outlet: &Outlet) -> Result<(), Stopped> {
+        let inode = (meta.dev(), meta.ino());
+        if let Some(at) = self.old.iter().position(|s| !s.over && (s.print.dev, s.print.ino) == inode) {
+            self.current = Some(self.old.remove(at));
+            return Ok(());
+        }
+        let back = self.known.iter().position(|known| {
+            (known.print.dev, known.print.ino) == inode
+                && known.print.hashed > 0
+                && known.offset <= meta.len()
+                && known.print.begins(&file).unwrap_or(false)
+        });
+        let offset = back.map_or_else(|| stream::first_data(&file), |at| self.known.remove(at).offset);
+        self.set_current(file, meta, offset, outlet)
+    }
+
+    /// A stream's file lost what was read: the rest may be in a copy (copytruncate); the file itself begins anew.
+    fn truncated(&mut self, at: usize, outlet: &Outlet) -> Result<(), Stopped> {
+        let is_current = at >= self.old.len();
+        if is_current {
+            self.retire();
+        }
+        let print = self.old[at].print;
+        let copy = self.siblings(&[]).into_iter().rev().find(|sibling| {
+            is_copy(&print, sibling) && !print.same_inode(&sibling.print) && sibling.meta.len() > self.old[at].offset
+        });
+        let stream = &mut self.old[at];
+        match copy {
+            Some(sibling) => {
+                stream.file = sibling.file;
+                (stream.print.dev, stream.print.ino) = (sibling.print.dev, sibling.print.ino);
+                let identity = stream.print.identity(&self.path);
+                outlet.send_blocking(Read::Identity { stream: stream.id, identity })?;
+            }
+            None => stream.over = true,
+        }
+        if is_current { self.look(outlet) } else { Ok(()) }
+    }
+
+    fn siblings(&self, inodes: &[u64]) -> Vec<Sibling> {
+        let mut found = siblings::list(&self.path, inodes);
+        if let Some(real) = &self.real {
+            found.extend(siblings::list(real, inodes));
+            found.sort_by_key(|sibling| stream::birth(&sibling.meta));
+            let mut seen = HashSet::new();
+            found.retain(|sibling| seen.insert((sibling.print.dev, sibling.print.ino)));
+        }
+        found
+    }
+
+    fn push_old(&mut self, sibling: Sibling, offset: u64, outlet: &Outlet) -> Result<(), Stopped> {
+        match Stream::new(outlet.stream(), sibling.file, &sibling.meta, offset) {
+            Ok(stream) => {
+                self.announce(&stream, outlet)?;
+                self.old.push(stream);
+                Ok(())
+            }
+            Err(error) => self.say(&OpenError::Io(error), outlet),
+        }
+    }
+
+    fn set_current(&mut self, file: File, meta: &Metadata, offset: u64, outlet: &Outlet) -> Result<(), Stopped> {
+        match Stream::new(outlet.stream(), file, meta, offset) {
+            Ok(stream) => {
+                self.announce(&stream, outlet)?;
+                self.current = Some(stream);
+                self.said = None;
+                Ok(())
+            }
+            Err(error) => self.say(&OpenError::Io(error), outlet),
+        }
+    }
+
+    fn announce(&self, stream: &Stream, outlet: &Outlet) -> Result<(), Stopped> {
+        outlet.send_blocking(Read::Opened {
+            stream: stream.id,
+            source: self.source.clone(),
+            file: Some(self.shown.clone()),
+            identity: stream.print.identity(&self.path),
+            offset: stream.offset,
+        })
+    }
+
+    /// A file that a checkpoint names and that is nowhere any more: opened and closed, so that the checkpoint can go.
+    fn open_gone(&self, identity: Identity, offset: u64, outlet: &Outlet) -> Result<StreamId, Stopped> {
+        let place = if siblings::any_compressed(&self.path) { "rotated away and compressed" } else { "deleted" };
+        outlet.trouble(
+            &self.source,
+            format!(
+                "the file last read as {} is gone ({place} while logmedic was not running); what was written to it after byte {offset} was not read; check it with `logmedic replay`",
+                self.path.display()
+            ),
+        )?;
+        let stream = outlet.stream();
+        let (source, file) = (self.source.clone(), Some(self.shown.clone()));
+        outlet.send_blocking(Read::Opened { stream, source, file, identity, offset })?;
+        Ok(stream)
+    }
+
+    fn open(&mut self, outlet: &Outlet) -> Result<Option<(File, Metadata)>, Stopped> {
+        self.real = std::fs::canonicalize(&self.path).ok().filter(|real| *real != self.path);
+        match stream::open(&self.path) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => self.say(&error, outlet).map(|()| None),
+        }
+    }
+
+    /// Says once what hinders.
+    fn say(&mut self, error: &OpenError, outlet: &Outlet) -> Result<(), Stopped> {
+        let remedy = match error {
+            OpenError::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                "; let logmedic's user read it, for example `setfacl -m u:logmedic:r FILE` and x on its directories"
+            }
+            OpenError::Io(e) if e.raw_os_error() == Some(libc::EMFILE) => {
+                "; raise the limit of open files (LimitNOFILE)"
+            }
+            _ => "",
+        };
+        let text = format!("failed to read {}: {error}{remedy}", self.path.display());
+        if self.said.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        outlet.trouble(&self.source, text.clone())?;
+        self.said = Some(text);
+        Ok(())
+    }
+}
+
+fn is_inode(meta: &Metadata, sibling: &Sibling) -> bool {
+    (meta.dev(), meta.ino()) == (sibling.print.dev, sibling.print.ino)
+}
+
+/// Whether the sibling holds the same text under another inode.
+fn is_copy(print: &Print, sibling: &Sibling) -> bool {
+    print.hashed >= COPY_HEAD && print.begins(&sibling.file).unwrap_or(false)
+}
+
+/// Whether the sibling is this very file; an inode alone says little, it is used again at once.
+fn is_known(known: &Known, sibling: &Sibling) -> bool {
+    known.print.same_inode(&sibling.print)
+        && (known.print.hashed > 0 || sibling.meta.len() == 0)
+        && known.print.begins(&sibling.file).unwrap_or(false)
+}
+
+fn is_deleted(stream: &Stream) -> bool {
+    stream.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+}
+
+/// Finds each checkpoint's file: the offset for each file, and the checkpoints without one.
+///
+/// First by inode and head, then by head alone (a copy that copytruncate left).
+fn match_files(files: &[Option<Sibling>], checkpoints: &[(Identity, u64)]) -> (Vec<Option<u64>>, Vec<(Identity, u64)>) {
+    let mut places = vec![None; files.len()];
+    let mut lost = Vec::new();
+    let mut second = Vec::new();
+    for (identity, offset) in checkpoints {
+        let Identity::File { dev, ino, hashed, hash, .. } = identity else { continue };
+        let Ok(hash) = u64::from_str_radix(hash, 16) else { continue };
+        let print = Print { dev: *dev, ino: *ino, hashed: *hashed, hash };
+        let found = files.iter().enumerate().position(|(at, file)| {
+            file.as_ref().is_some_and(|f| {
+                places[at].is_none() && print.same_inode(&f.print) && print.begins(&f.file).unwrap_or(false)
+            })
+        });
+        match found {
+            // A power cut can leave a file shorter than what was read of it.
+            Some(at) => places[at] = files[at].as_ref().map(|file| (*offset).min(file.meta.len())),
+            None => second.push((identity, print, *offset)),
+        }
+    }
+    for (identity, print, offset) in second {
+        let found = files.iter().enumerate().rev().position(|(at, file)| {
+            places[at].is_none() && file.as_ref().is_some_and(|f| is_copy(&print, f) && f.meta.len() >= offset)
+        });
+        match found.map(|from_end| files.len() - 1 - from_end) {
+            Some(at) => places[at] = Some(offset),
+            None => lost.push((identity.clone(), offset)),
+        }
+    }
+    (places, lost)
+}

@@ -1,0 +1,313 @@
+//! The thread that reads all log files: woken by file events, and once a second by itself.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::follow::{Follow, Start};
+use super::hint::{Dirty, Hint};
+use super::outlet::{Outlet, Stopped};
+use super::{CHUNK, Checkpoint, Identity, Read, Settings, siblings};
+
+/// How often files are looked at although no event came: the safety net.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same where no events come.
+const POLL: Duration = Duration::from_millis(250);
+/// How often globs are expanded anew when no event tells of a new file.
+const GLOB_EVERY: Duration = Duration::from_secs(2);
+/// How many files are followed at once: each holds a descriptor, and 1,024 is the usual limit of a process.
+pub const MAX_FILES: usize = 512;
+/// How many looks in a row must find growth that no event told of, before events are taken for absent.
+const DEAF: u32 = 2;
+
+/// A configured path or glob.
+pub(super) struct PathSource {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) shown: String,
+}
+
+impl PathSource {
+    /// A pattern, unless there is a file of just this name.
+    fn is_glob(&self) -> bool {
+        let text = self.path.to_string_lossy();
+        text.contains(['*', '?', '[']) && !self.path.exists()
+    }
+
+    /// The directory above the first component with a wildcard.
+    fn base(&self) -> PathBuf {
+        let wild = |c: &std::path::Component<'_>| c.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+        self.path.components().take_while(|c| !wild(c)).collect()
+    }
+
+    /// Files that match now, without older generations of others and compressed ones.
+    fn expand(&self) -> Vec<PathBuf> {
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
+        let Ok(paths) = glob::glob_with(&self.path.to_string_lossy(), options) else { return Vec::new() };
+        let found: Vec<PathBuf> = paths.filter_map(Result::ok).filter(|path| path.is_file()).collect();
+        let mut names: HashMap<&Path, Vec<&std::ffi::OsStr>> = HashMap::new();
+        for path in &found {
+            if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+                names.entry(parent).or_default().push(name);
+            }
+        }
+        let is_own = |path: &&PathBuf| {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+            let beside = names.get(parent).map_or(&[][..], Vec::as_slice);
+            !siblings::is_compressed(name) && !beside.iter().any(|base| siblings::is_generation(base, name))
+        };
+        found.iter().filter(is_own).cloned().collect()
+    }
+}
+
+struct Tail {
+    sources: Vec<PathSource>,
+    follows: Vec<Follow>,
+    checkpoints: Vec<Checkpoint>,
+    settings: Settings,
+    outlet: Outlet,
+    hint: Hint,
+    polling: bool,
+    started: SystemTime,
+    globbed: Instant,
+    overfull: bool,
+}
+
+/// Reads until it is told to stop.
+pub(super) fn run(
+    sources: Vec<PathSource>,
+    checkpoints: Vec<Checkpoint>,
+    settings: Settings,
+    outlet: Outlet,
+    (wake, woken): (SyncSender<()>, Receiver<()>),
+) {
+    let (hint, refused) = Hint::new(settings.polling, wake);
+    let mut tail = Tail {
+        polling: settings.polling || refused.is_some(),
+        sources,
+        follows: Vec::new(),
+        checkpoints,
+        settings,
+        outlet,
+        hint,
+        started: SystemTime::now(),
+        globbed: Instant::now(),
+        overfull: false,
+    };
+    // Stopped is the only way out.
+    let Err(Stopped) = tail.run(refused, &woken);
+}
+
+impl Tail {
+    fn run(&mut self, refused: Option<String>, woken: &Receiver<()>) -> Result<std::convert::Infallible, Stopped> {
+        if let Some(detail) = refused {
+            self.outlet.trouble(&self.first_source(), detail)?;
+        }
+        // Watching comes first: what happens after a look is told by an event.
+        self.watch()?;
+        self.start()?;
+        self.watch()?;
+        let mut buffer = vec![0; CHUNK];
+        let mut next_look = Instant::now();
+        loop {
+            if self.outlet.stop.is_cancelled() {
+                return Err(Stopped);
+            }
+            let dirty = self.hint.take();
+            self.look_dirty(&dirty)?;
+            let now = Instant::now();
+            if now >= next_look {
+                self.look_all()?;
+                next_look = now + if self.polling { POLL } else { LOOK };
+            }
+            let mut moved = false;
+            for follow in self.follows.iter_mut().filter(|follow| follow.active) {
+                moved |= follow.pump(&mut buffer, &self.outlet)?;
+            }
+            if !moved {
+                // Told or not, it ends with the next look.
+                let _ = woken.recv_timeout(next_look.saturating_duration_since(Instant::now()));
+            }
+        }
+    }
+
+    fn first_source(&self) -> String {
+        self.sources.first().map(|source| source.name.clone()).unwrap_or_default()
+    }
+
+    fn start(&mut self) -> Result<(), Stopped> {
+        for at in 0..self.sources.len() {
+            let source = &self.sources[at];
+            let known = self.places(&source.name);
+            let is_first = !known.iter().any(|(path, _, _)| *path == source.path);
+            let (name, path, outlet) = (source.name.clone(), source.path.clone(), self.outlet.clone());
+            // The anchor: an empty stream that never closes. Its checkpoint tells that this is not the first start.
+            let identity = Identity::File { dev: 0, ino: 0, hashed: 0, hash: String::new(), path: path.clone() };
+            outlet.send_blocking(Read::Opened {
+                stream: outlet.stream(),
+                source: name.clone(),
+                file: None,
+                identity,
+                offset: 0,
+            })?;
+            let mut paths = if source.is_glob() { source.expand() } else { vec![path.clone()] };
+            // A file of the last run may be gone from the path and yet be beside it.
+            let pattern = glob::Pattern::new(&path.to_string_lossy()).unwrap_or_default();
+            for (known, _, _) in &known {
+                if *known != path && !paths.contains(known) && pattern.matches_path(known) {
+                    paths.push(known.clone());
+                }
+            }
+            let first = match is_first && !self.settings.from_start {
+                true => Start::End,
+                false => Start::Beginning,
+            };
+            for path in paths {
+                self.follow(at, &path, first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The checkpoints of a source's files: path, identity, offset. Anchors too.
+    fn places(&self, source: &str) -> Vec<(PathBuf, Identity, u64)> {
+        let of_source = self.checkpoints.iter().filter(|checkpoint| checkpoint.source == source);
+        of_source
+            .filter_map(|checkpoint| match &checkpoint.identity {
+                Identity::File { path, .. } => Some((path.clone(), checkpoint.identity.clone(), checkpoint.offset)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn follow(&mut self, source: usize, path: &Path, start: Start) -> Result<(), Stopped> {
+        if self.follows.len() >= MAX_FILES {
+            if !std::mem::replace(&mut self.overfull, true) {
+                let detail = format!(
+                    "more than {MAX_FILES} log files match; {} and others are not read; make the pattern narrower",
+                    path.display()
+                );
+                self.outlet.trouble(&self.sources[source].name, detail)?;
+            }
+            return Ok(());
+        }
+        let source = &self.sources[source];
+        let shown = if source.path == path { source.shown.clone() } else { path.display().to_string() };
+        let mut follow = Follow::new(&source.name, path, shown);
+        let mine: Vec<(Identity, u64)> = self
+            .places(&source.name)
+            .into_iter()
+            .filter(|(of, identity, _)| of == path && !matches!(identity, Identity::File { ino: 0, .. }))
+            .map(|(_, identity, offset)| (identity, offset))
+            .collect();
+        if mine.is_empty() {
+            follow.start(start, self.started, &self.outlet)?;
+        } else {
+            follow.resume(&mine, &self.outlet)?;
+        }
+        self.follows.push(follow);
+        Ok(())
+    }
+
+    fn watch(&mut self) -> Result<bool, Stopped> {
+        let mut wanted = HashSet::new();
+        for source in &self.sources {
+            let glob = source.is_glob().then(|| source.base());
+            wanted.extend(glob.or_else(|| source.path.parent().map(Path::to_path_buf)));
+        }
+        for follow in &self.follows {
+            follow.directories(&mut wanted);
+        }
+        let (set, trouble) = self.hint.watch(&wanted);
+        if let Some(detail) = trouble {
+            self.outlet.trouble(&self.first_source(), detail)?;
+        }
+        self.polling |= !self.hint.works();
+        Ok(set)
+    }
+
+    fn look_dirty(&mut self, dirty: &Dirty) -> Result<(), Stopped> {
+        if !dirty.all && dirty.directories.is_empty() {
+            return Ok(());
+        }
+        let mut own = HashSet::new();
+        for follow in &mut self.follows {
+            own.clear();
+            follow.directories(&mut own);
+            if dirty.all || own.iter().any(|directory| dirty.directories.contains(directory)) {
+                follow.announced = true;
+                follow.look(&self.outlet)?;
+            }
+        }
+        let touched = |source: &PathSource| {
+            source.is_glob() && (dirty.all || dirty.directories.iter().any(|d| d.starts_with(source.base())))
+        };
+        // A growing file is no reason to expand globs each time; a new one is found within the next look.
+        if self.sources.iter().any(touched) && self.globbed.elapsed() >= POLL {
+            self.find()?;
+        }
+        Ok(())
+    }
+
+    /// The safety net: everything that events should have told, and what time alone brings.
+    fn look_all(&mut self) -> Result<(), Stopped> {
+        if self.globbed.elapsed() >= GLOB_EVERY {
+            self.find()?;
+        }
+        self.watch()?;
+        let globs: HashSet<String> = self.sources.iter().filter(|s| s.is_glob()).map(|s| s.name.clone()).collect();
+        for follow in &mut self.follows {
+            let before = follow.current.as_ref().map(|current| current.offset);
+            let told = std::mem::take(&mut follow.announced);
+            follow.look(&self.outlet)?;
+            let leaving = globs.contains(&follow.source) && follow.current.is_none();
+            follow.close_quiet(leaving, &self.outlet)?;
+            let size = follow.current.as_ref().and_then(|current| current.file.metadata().ok()).map(|meta| meta.len());
+            match (before, size) {
+                (Some(before), Some(size)) if size > before && !told => follow.unannounced += 1,
+                _ if told => follow.unannounced = 0,
+                _ => {}
+            }
+        }
+        self.follows.retain(|follow| !(globs.contains(&follow.source) && follow.is_empty()));
+        if let Some(deaf) = self.follows.iter().find(|follow| follow.unannounced >= DEAF)
+            && !self.polling
+        {
+            self.polling = true;
+            let detail = format!(
+                "no file events arrive for {} (a network file system?); files are looked at 4 times a second instead; nothing is lost by it",
+                deaf.path.display()
+            );
+            self.outlet.trouble(&deaf.source, detail)?;
+        }
+        Ok(())
+    }
+
+    /// Follows files that newly match a glob, from their first byte.
+    fn find(&mut self) -> Result<(), Stopped> {
+        self.globbed = Instant::now();
+        for at in 0..self.sources.len() {
+            if !self.sources[at].is_glob() {
+                continue;
+            }
+            for path in self.sources[at].expand() {
+                let name = &self.sources[at].name;
+                let followed = self.follows.iter().any(|follow| follow.source == *name && follow.path == path);
+                if !followed && !self.is_held(name, &path) {
+                    self.follow(at, &path, Start::Beginning)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file at `path` is open already under the name it had before.
+    fn is_held(&self, source: &str, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(meta) = std::fs::metadata(path) else { return false };
+        let inode = (meta.dev(), meta.ino());
+        let mut own = self.follows.iter().filter(|follow| follow.source == source);
+        own.any(|follow| follow.old.iter().chain(&follow.current).any(|s| (s.print.dev, s.print.ino) == inode))
+    }
+}
