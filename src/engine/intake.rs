@@ -238,7 +238,9 @@ impl Intake {
     async fn send(&mut self, stream: StreamId, items: Vec<Item>) -> Option<()> {
         let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
         let offset = place.assembler.safe_offset();
-        let progress = Some(Change::Checkpoint {
+        // A file that was truncated is followed by one with the same inode: from then on the position is that one's.
+        let owner = self.owners.get(&(place.source.clone(), place.key.clone()));
+        let progress = (owner == Some(&stream)).then(|| Change::Checkpoint {
             stream: place.key.clone(),
             checkpoint: Checkpoint { source: place.source.clone(), identity: place.identity.clone(), offset },
         });

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::Batch;
-use super::{Effect, Input, Row, RowKind, State};
+use super::{Case, Effect, Input, Row, RowKind, State};
 use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
 use crate::ledger::store::Change;
@@ -138,7 +138,8 @@ impl Loop {
             batch = parts.batches.recv() => match batch {
                 Some(batch) => take_batch(batch, &mut changes).into_iter().collect(),
                 // Every source is at its end (standard input): what was found is still worked off.
-                None => { wait_quietly(deadline, answered).await }
+                None if self.state.cases().all(Case::ended) => return None,
+                None => wait_quietly(deadline, answered).await,
             },
             () = sleep_until(deadline), if deadline.is_some() => vec![Input::Deadline],
             // The watchdog is fed even when nothing happens.

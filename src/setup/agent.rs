@@ -1,0 +1,458 @@
+//! Wires the rooms together and runs them: the agent. I/O.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::commands::Failure;
+use super::load::{Loaded, Surroundings};
+use super::{policy, rulebook};
+use crate::acquire::{self, SourceKind, SourceSpec};
+use crate::engine::{self, intake, run::Parts};
+use crate::heal::Healer;
+use crate::ledger::jsonl::{RecordsFile, Rotation};
+use crate::ledger::{self, Ledger};
+use crate::outbox;
+use crate::publish::terminal::Terminal;
+use crate::roots::Roots;
+use crate::supervise::{self, BotCommand, BotEvent, BotSpec, Ended, systemd};
+
+/// Chunks between readers and the intake: 16 of at most 256 KiB, so a slow engine holds 4 MiB and then the readers.
+const READS: usize = 16;
+
+/// Batches between the intake and the engine.
+const BATCHES: usize = 64;
+
+/// What happens to the bot is rare.
+const BOT_EVENTS: usize = 64;
+
+/// Whole lines of the bot's output that could not be written to its log.
+const SPILL: usize = 1_000;
+
+/// How long the last output of a bot that ended is waited for.
+const LAST_OUTPUT: Duration = Duration::from_secs(2);
+
+/// How long the readers may take to begin before the bot is started.
+const READERS_READY: Duration = Duration::from_secs(2);
+
+/// Records written to the file at once.
+const EXPORT_BATCH: u32 = 2_000;
+
+/// How often a records file that could not be written is tried again.
+const EXPORT_RETRY: Duration = Duration::from_secs(5);
+
+/// How often old rows are let go.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Name under which the bot's own output is a source.
+pub const BOT_SOURCE: &str = "bot";
+
+/// How the agent is wanted this time.
+pub struct Wanted {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// Where the process finds itself.
+    pub around: Surroundings,
+    /// The bot to run, if any.
+    pub bot: Option<BotSpec>,
+    /// Shows records.
+    pub terminal: Option<Terminal>,
+}
+
+/// Runs the agent until it is told to stop or its bot ends. Returns the bot's exit code, or 0.
+///
+/// # Errors
+/// When it cannot start: state directory, rules, sources.
+pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
+    let Wanted { loaded, around, bot, terminal } = wanted;
+    let ledger = Ledger::open(&loaded.state_dir).map_err(|error| state_failure(&error))?;
+    let specs = sources(&loaded, bot.as_ref())?;
+    let book = rulebook::load(&loaded, &specs)?;
+    let (roots, problems) = Roots::open(&loaded.config.root.iter().map(super::config::Root::spec).collect::<Vec<_>>());
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    let settings = policy::heal_settings(&loaded, &around, bot.as_ref())?;
+    let healer = Arc::new(Healer::new(settings, Arc::new(roots), ledger.clone()));
+    let records = open_records(&loaded)?;
+
+    let (stop_reading, stop_engine, stop_sending) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (reads_in, reads) = mpsc::channel(READS);
+    let (batches_in, batches) = mpsc::channel(BATCHES);
+    let (rules_in, rules) = watch::channel(Arc::new(book));
+    let (policies_in, policies) = mpsc::channel(1);
+    let (events_in, bot_events) = mpsc::channel(BOT_EVENTS);
+    let (orders_in, orders) = mpsc::channel(BOT_EVENTS);
+    let (owed, recorded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+
+    let checkpoints = ledger.checkpoints().map_err(|error| state_failure(&error))?;
+    let readers = tokio::spawn(acquire::run(
+        specs.clone(),
+        checkpoints,
+        acquire::Settings::default(),
+        reads_in.clone(),
+        stop_reading.clone(),
+    ));
+    let intake = tokio::spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, batches_in));
+    let parts = Parts {
+        ledger: ledger.clone(),
+        healer,
+        batches,
+        bot_events,
+        bot_orders: bot.is_some().then(|| orders_in.clone()),
+        policies,
+        terminal,
+        owed: Arc::clone(&owed),
+        recorded: Arc::clone(&recorded),
+        repairs: loaded.config.limits.repairs as usize,
+        alive: watchdog(),
+    };
+    let engine = tokio::spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
+    let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
+    let sender = policy::telegram(&loaded).map(|settings| {
+        tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone()))
+    });
+
+    let reload = Reload { ledger: ledger.clone(), rules: rules_in, policies: policies_in, specs, around };
+    let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in };
+    let (code, engine) = attend(crew, engine, bot, (events_in, orders), reload, loaded).await;
+    // Downstream, one after the other: nobody is stopped while somebody before may still bring something.
+    let _ = systemd::stopping();
+    stop_reading.cancel();
+    let _ = readers.await;
+    let _ = intake.await;
+    stop_engine.cancel();
+    let died = match engine {
+        Some(engine) => engine.await.is_err(),
+        None => false,
+    };
+    stop_sending.cancel();
+    let _ = exporter.await;
+    if let Some(sender) = sender {
+        let _ = sender.await;
+    }
+    if died {
+        return Err(Failure::failed("failed to go on: an error inside logmedic; please report what stands above"));
+    }
+    Ok(code)
+}
+
+/// What [`attend`] needs besides.
+struct Crew<'a> {
+    ledger: &'a Ledger,
+    reads: mpsc::Sender<acquire::Read>,
+    orders: mpsc::Sender<BotCommand>,
+}
+
+type EngineTask = tokio::task::JoinHandle<Result<(), ledger::Error>>;
+
+/// Waits for the one reason to stop: a signal, the bot's end, or the end of everything there is to read.
+///
+/// The engine's task comes back when it still runs. When it died, a bot goes on without it.
+async fn attend(
+    crew: Crew<'_>,
+    mut engine: EngineTask,
+    bot: Option<BotSpec>,
+    (events, orders): (mpsc::Sender<BotEvent>, mpsc::Receiver<BotCommand>),
+    mut reload: Reload,
+    mut loaded: Loaded,
+) -> (u8, Option<EngineTask>) {
+    let stop_bot = CancellationToken::new();
+    let log = bot.as_ref().map(|spec| spec.log.clone());
+    let mut bot = match bot {
+        Some(spec) => {
+            readers_ready(crew.ledger, &spec.log).await;
+            let (spill_in, spill) = mpsc::channel(SPILL);
+            tokio::spawn(spilled(spill, crew.reads));
+            Some(tokio::spawn(supervise::run(spec, events, orders, spill_in, stop_bot.clone())))
+        }
+        None => {
+            drop((events, orders, crew.reads));
+            None
+        }
+    };
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("failed to listen for signals: {error}");
+            return (1, Some(engine));
+        }
+    };
+    // Without systemd these do nothing.
+    let _ = systemd::ready();
+    let mut engine_runs = true;
+    loop {
+        tokio::select! {
+            signal = signals.next() => match (signal, &bot) {
+                (libc::SIGHUP, _) => {
+                    let _ = systemd::reloading();
+                    reload.reload(&mut loaded).await;
+                    let _ = systemd::ready();
+                }
+                (signal, Some(_)) => {
+                    // The bot is asked to end first; its end is ours.
+                    if crew.orders.try_send(BotCommand::Stop { signal }).is_err() {
+                        stop_bot.cancel();
+                    }
+                }
+                (_, None) => return (0, engine_runs.then_some(engine)),
+            },
+            ended = ended(&mut bot), if bot.is_some() => {
+                if let Some(log) = &log {
+                    last_output(crew.ledger, log).await;
+                }
+                tracing::info!("the bot ended: {}", ended.how);
+                return (u8::try_from(ended.code).unwrap_or(1), engine_runs.then_some(engine));
+            },
+            done = &mut engine, if engine_runs => {
+                engine_runs = false;
+                if let Err(error) = done {
+                    tracing::error!("logmedic's engine died: {error}");
+                    if bot.is_some() {
+                        tracing::error!("the bot goes on without it; restart logmedic when you can");
+                        continue;
+                    }
+                    return (1, None);
+                }
+                if bot.is_none() {
+                    return (0, None);
+                }
+            }
+        }
+    }
+}
+
+async fn ended(bot: &mut Option<tokio::task::JoinHandle<Ended>>) -> Ended {
+    match bot {
+        Some(task) => {
+            task.await.unwrap_or_else(|error| Ended { code: 1, how: format!("its supervisor failed: {error}") })
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives the bot's output to the intake when its log cannot be written (a full disk must still be heard of).
+async fn spilled(mut spill: mpsc::Receiver<Vec<u8>>, reads: mpsc::Sender<acquire::Read>) {
+    use acquire::{Identity, Read, StreamId};
+    // Far from the numbers that the readers give out.
+    let stream = StreamId(u64::MAX);
+    let mut offset = 0;
+    while let Some(bytes) = spill.recv().await {
+        let mut all = Vec::new();
+        if offset == 0 {
+            let source = BOT_SOURCE.to_owned();
+            all.push(Read::Opened { stream, source, file: None, identity: Identity::Stdin, offset });
+        }
+        let from = offset;
+        offset += bytes.len() as u64;
+        all.extend([Read::Bytes { stream, offset: from, bytes }, Read::Idle { stream }]);
+        for read in all {
+            if reads.send(read).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits until the position of an existing log is stored, so that the bot's first line is not taken for an old one.
+async fn readers_ready(ledger: &Ledger, log: &std::path::Path) {
+    let until = Instant::now() + READERS_READY;
+    while log.exists() && Instant::now() < until && position(ledger, log).is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the last output of the bot has been worked off.
+async fn last_output(ledger: &Ledger, log: &std::path::Path) {
+    let until = Instant::now() + LAST_OUTPUT;
+    let size = || std::fs::metadata(log).map_or(0, |meta| meta.len());
+    while Instant::now() < until && position(ledger, log).unwrap_or(0) < size() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn position(ledger: &Ledger, log: &std::path::Path) -> Option<u64> {
+    let checkpoints = ledger.checkpoints().unwrap_or_default();
+    let of = |checkpoint: &&acquire::Checkpoint| {
+        matches!(&checkpoint.identity, acquire::Identity::File { path, ino, .. } if path == log && *ino != 0)
+    };
+    checkpoints.iter().filter(of).map(|checkpoint| checkpoint.offset).max()
+}
+
+/// Writes records to their file until `stop`, then once more.
+async fn export(ledger: Ledger, mut file: RecordsFile, recorded: Arc<Notify>, stop: CancellationToken) {
+    let mut pruned = Instant::now();
+    loop {
+        let last = stop.is_cancelled();
+        let failed = match ledger.records_after(file.last(), EXPORT_BATCH) {
+            Ok(records) if records.is_empty() => false,
+            Ok(records) => {
+                let more = records.len() == EXPORT_BATCH as usize;
+                let done = tokio::task::spawn_blocking(move || {
+                    let result = file.append(&records);
+                    (file, result)
+                })
+                .await;
+                let Ok((back, result)) = done else { return };
+                file = back;
+                match result {
+                    Ok(()) if more => continue,
+                    Ok(()) => false,
+                    Err(error) => {
+                        tracing::error!("{error}; the records are kept in the state database until it can be");
+                        true
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                true
+            }
+        };
+        if last {
+            return;
+        }
+        if pruned.elapsed() >= PRUNE_EVERY {
+            pruned = Instant::now();
+            if let Err(error) = ledger.prune(file.last()).await {
+                tracing::warn!("{error}");
+            }
+        }
+        tokio::select! {
+            () = recorded.notified() => {}
+            () = tokio::time::sleep(EXPORT_RETRY), if failed => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn open_records(loaded: &Loaded) -> Result<RecordsFile, Failure> {
+    let config = &loaded.config.records;
+    let rotation = Rotation { max_size: config.max_size.0, keep: config.keep };
+    RecordsFile::open(&loaded.records_path(), rotation)
+        .map_err(|error| Failure::Other { code: 77, message: format!("{error}; set [records] path to a place it may write") })
+}
+
+/// What is read: the configured sources, and the bot's own output where no source covers it already.
+fn sources(loaded: &Loaded, bot: Option<&BotSpec>) -> Result<Vec<SourceSpec>, Failure> {
+    let mut specs: Vec<SourceSpec> = loaded.config.source.iter().filter_map(super::config::Source::spec).collect();
+    if let Some(bot) = bot {
+        let covered = specs.iter().any(|spec| matches!(&spec.kind, SourceKind::Path { path, .. } if *path == bot.log));
+        if !covered {
+            let shown = loaded.config.bot.log.as_ref().map_or_else(|| bot.log.display().to_string(), |log| log.shown.clone());
+            let taken = specs.iter().any(|spec| spec.name == BOT_SOURCE);
+            let name = if taken { format!("{BOT_SOURCE}-output") } else { BOT_SOURCE.to_owned() };
+            specs.push(SourceSpec { name, kind: SourceKind::Path { path: bot.log.clone(), shown } });
+        }
+    }
+    if specs.is_empty() {
+        let file = loaded.file.as_ref().map_or_else(|| "no configuration".into(), |file| file.display().to_string());
+        return Err(Failure::Other {
+            code: 78,
+            message: format!(
+                "failed to find anything to watch ({file}): add a [[source]] with path, journal or stdin, set [bot] command, \
+                 or run `logmedic run -- COMMAND`; `logmedic init` writes a configuration for this folder"
+            ),
+        });
+    }
+    Ok(specs)
+}
+
+pub(super) fn state_failure(error: &ledger::Error) -> Failure {
+    let code = match error {
+        ledger::Error::Locked { .. } | ledger::Error::Newer { .. } => 78,
+        ledger::Error::Io { .. } | ledger::Error::Sqlite { .. } | ledger::Error::Stopped => 77,
+    };
+    let remedy = if code == 77 { "; make the state directory writable for this user, or set [state] dir" } else { "" };
+    Failure::Other { code, message: format!("{error}{remedy}") }
+}
+
+/// Tells systemd that the loop is alive, a few times within its limit.
+fn watchdog() -> Box<dyn FnMut() + Send> {
+    let Some(limit) = systemd::watchdog_interval() else { return Box::new(|| {}) };
+    let mut last: Option<Instant> = None;
+    Box::new(move || {
+        if last.is_none_or(|at| at.elapsed() >= limit / 4) {
+            last = Some(Instant::now());
+            let _ = systemd::alive();
+        }
+    })
+}
+
+/// Randomness for identifiers and jitter, not for secrets.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
+
+struct Signals {
+    streams: [(i32, tokio::signal::unix::Signal); 4],
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            streams: [
+                (libc::SIGHUP, signal(SignalKind::hangup())?),
+                (libc::SIGINT, signal(SignalKind::interrupt())?),
+                (libc::SIGTERM, signal(SignalKind::terminate())?),
+                (libc::SIGQUIT, signal(SignalKind::quit())?),
+            ],
+        })
+    }
+
+    async fn next(&mut self) -> i32 {
+        let [(hup, a), (int, b), (term, c), (quit, d)] = &mut self.streams;
+        tokio::select! {
+            _ = a.recv() => *hup,
+            _ = b.recv() => *int,
+            _ = c.recv() => *term,
+            _ = d.recv() => *quit,
+        }
+    }
+}
+
+/// Reads the configuration again: all of it holds, or nothing changes.
+struct Reload {
+    ledger: Ledger,
+    rules: watch::Sender<Arc<intake::RuleBook>>,
+    policies: mpsc::Sender<crate::decide::Policy>,
+    specs: Vec<SourceSpec>,
+    around: Surroundings,
+}
+
+/// Where the answer to a reload is left for `logmedic reload`.
+pub const RELOAD_FACT: &str = "reload";
+
+impl Reload {
+    async fn reload(&mut self, loaded: &mut Loaded) {
+        let answer = match self.try_reload(loaded).await {
+            Ok(restart) if restart.is_empty() => "reloaded".to_owned(),
+            Ok(restart) => format!("reloaded; changes of {} take effect after a restart", restart.join(", ")),
+            Err(text) => format!("failed to reload, the old configuration stays: {text}"),
+        };
+        tracing::info!("{answer}");
+        if let Err(error) = self.ledger.set_fact(RELOAD_FACT, answer).await {
+            tracing::warn!("{error}");
+        }
+    }
+
+    async fn try_reload(&self, loaded: &mut Loaded) -> Result<Vec<&'static str>, String> {
+        let file: Option<PathBuf> = loaded.file.clone();
+        let fresh = super::load::load(file.as_deref(), &self.around).map_err(|problems| problems.lines().join("; "))?;
+        let book = rulebook::load(&fresh, &self.specs).map_err(|failure| failure.to_string())?;
+        let restart = policy::needs_restart(&loaded.config, &fresh.config);
+        // The loop takes one policy at a time; it is never far behind.
+        self.policies.send(policy::policy(&fresh)).await.map_err(|_| "the engine has stopped".to_owned())?;
+        self.rules.send_replace(Arc::new(book));
+        *loaded = fresh;
+        Ok(restart)
+    }
+}

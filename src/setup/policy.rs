@@ -1,0 +1,170 @@
+//! Turns the configuration into what each room is told. Pure, but for looking users up.
+
+use std::collections::BTreeMap;
+
+use super::commands::Failure;
+use super::config::{self, Config, FallbackAction};
+use super::load::{Loaded, Surroundings};
+use crate::correlate::origin;
+use crate::decide::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry, ServerRestart};
+use crate::heal;
+use crate::outbox::{Lang, Pace, TelegramSettings};
+use crate::supervise::{BotSpec, RestartPolicy, RestartWhen};
+use crate::vocab::Mode;
+
+/// What decisions depend on.
+#[must_use]
+pub fn policy(loaded: &Loaded) -> Policy {
+    let config = &loaded.config;
+    let retry = Retry {
+        attempts: config.retry.attempts,
+        base: config.retry.base.0,
+        factor: config.retry.factor,
+        cap: config.retry.cap.0,
+        jitter: config.retry.jitter,
+        reset_after: config.retry.reset_after.0,
+    };
+    let mut by = config.mode.0.clone();
+    let default = by.remove(config::MODE_DEFAULT).unwrap_or(Mode::Auto);
+    let restart = config.server_down.restart_command.clone();
+    Policy {
+        probe: Retry { base: config.server_down.base.0, cap: config.server_down.cap.0, factor: 2.0, ..retry.clone() },
+        retry,
+        modes: Modes { default, by },
+        budget: BudgetLimits {
+            per_job: config.budget.per_job,
+            per_class: config.budget.per_class,
+            agent: config.budget.agent,
+        },
+        breaker: BreakerLimits { threshold: config.breaker.threshold, within: config.breaker.within.0 },
+        space_check: config.disk.check_every.0,
+        server_restart: restart
+            .map(|command| ServerRestart { command, after: config.server_down.restart_after.0 }),
+        fallback: match config.fallback.action {
+            FallbackAction::Alert => Fallback::Alert,
+            FallbackAction::Signal => Fallback::Signal(signal_number(&config.fallback.signal)),
+            FallbackAction::Restart => Fallback::Restart,
+        },
+        bot_api: origin(&config.bot_api.url).unwrap_or_else(|| config.bot_api.url.clone()),
+        redownload_command: config.command.contains_key("redownload"),
+        download_limit: config.download.timeout.0,
+    }
+}
+
+/// The loader refuses other names.
+fn signal_number(name: &str) -> i32 {
+    name.parse::<nix::sys::signal::Signal>().map_or(libc::SIGUSR1, |signal| signal as i32)
+}
+
+/// What the healer may do and with what.
+///
+/// # Errors
+/// When the bot's user does not exist.
+pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpec>) -> Result<heal::Settings, Failure> {
+    let config = &loaded.config;
+    let user = match &config.bot.user {
+        Some(name) => heal::BotUser::named(name).ok_or_else(|| Failure::Other {
+            code: 78,
+            message: format!("failed to find the user '{name}' of [bot] user: make it with `useradd --system {name}`, or name another"),
+        })?,
+        None => heal::BotUser::current(),
+    };
+    let cwd = bot.and_then(|bot| bot.cwd.clone()).or_else(|| config.bot.cwd.as_ref().map(|cwd| cwd.path.clone()));
+    let commands: BTreeMap<_, _> = config
+        .command
+        .iter()
+        .map(|(name, command)| {
+            (name.clone(), heal::CommandSpec { argv: command.argv.clone(), timeout: command.timeout.0 })
+        })
+        .collect();
+    let settings = heal::Settings {
+        bot: user,
+        working_dir: Some(cwd.unwrap_or_else(|| loaded.base_dir(around).to_path_buf())),
+        bot_api: heal::BotApi {
+            url: config.bot_api.url.clone(),
+            token: config.bot_api.token.clone(),
+            files_dir: config.bot_api.files_dir.as_ref().map(|dir| dir.path.clone()),
+            ..heal::BotApi::default()
+        },
+        servers: vec![config.telegram.api_url.clone()],
+        allowed_hosts: config.download.hosts.clone(),
+        allow_private: config.download.allow_private.clone(),
+        min_free: config.disk.min_free.0,
+        max_download: config.download.max_size.0,
+        commands,
+        ..heal::Settings::default()
+    };
+    Ok(settings)
+}
+
+/// Where alerts go; `None` when no token or nobody to tell is configured.
+#[must_use]
+pub fn telegram(loaded: &Loaded) -> Option<TelegramSettings> {
+    let telegram = &loaded.config.telegram;
+    let token = telegram.token.clone()?;
+    let api_url = url::Url::parse(&telegram.api_url).ok()?;
+    if telegram.admins.is_empty() {
+        return None;
+    }
+    Some(TelegramSettings {
+        token,
+        api_url,
+        admins: telegram.admins.clone(),
+        language: match loaded.config.language {
+            config::Language::En => Lang::En,
+            config::Language::Es => Lang::Es,
+        },
+        templates_dir: telegram.templates.as_ref().map(|dir| dir.path.clone()),
+        min_severity: telegram.min_severity,
+        pace: Pace::default(),
+    })
+}
+
+/// How the bot is run, where a command is known.
+#[must_use]
+pub fn bot(loaded: &Loaded, command: Vec<std::ffi::OsString>, raw: bool) -> BotSpec {
+    let config = &loaded.config.bot;
+    let log = config.log.as_ref().map_or_else(|| loaded.state_dir.join("bot.log"), |log| log.path.clone());
+    let defaults = RestartPolicy::default();
+    let restart = RestartPolicy {
+        when: match config.restart {
+            config::RestartPolicy::No => RestartWhen::No,
+            config::RestartPolicy::OnFailure => RestartWhen::OnFailure,
+            config::RestartPolicy::Always => RestartWhen::Always,
+        },
+        max: config.max_restarts,
+        window: config.restart_window.0,
+        ..defaults
+    };
+    BotSpec {
+        cwd: config.cwd.as_ref().map(|cwd| cwd.path.clone()),
+        env: config.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        user: config.user.clone(),
+        raw_terminal: raw,
+        restart,
+        stop_grace: config.stop_grace.0,
+        ..BotSpec::new(command, log, &loaded.state_dir)
+    }
+}
+
+/// The sections whose changes a reload cannot carry out.
+#[must_use]
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut sections = Vec::new();
+    let mut note = |name, differs: bool| {
+        if differs {
+            sections.push(name);
+        }
+    };
+    note("[[source]]", old.source != new.source);
+    note("[[root]]", old.root != new.root);
+    note("[bot]", old.bot != new.bot);
+    note("[bot_api]", old.bot_api != new.bot_api);
+    note("[telegram]", old.telegram != new.telegram || old.language != new.language);
+    note("[command]", old.command != new.command);
+    note("[download]", old.download != new.download);
+    note("[records]", old.records != new.records);
+    note("[state]", old.state != new.state);
+    note("[limits]", old.limits != new.limits);
+    sections
+}
