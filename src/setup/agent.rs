@@ -18,6 +18,7 @@ use crate::ledger::{self, Ledger};
 use crate::outbox;
 use crate::publish::terminal::Terminal;
 use crate::roots::Roots;
+use crate::vocab::rfc3339;
 use crate::supervise::{self, BotCommand, BotEvent, BotSpec, Ended, systemd};
 
 /// Chunks between readers and the intake: 16 of at most 256 KiB, so a slow engine holds 4 MiB and then the readers.
@@ -439,7 +440,8 @@ impl Reload {
             Err(text) => format!("failed to reload, the old configuration stays: {text}"),
         };
         tracing::info!("{answer}");
-        if let Err(error) = self.ledger.set_fact(RELOAD_FACT, answer).await {
+        let stamped = format!("{} {answer}", rfc3339(chrono::Utc::now()));
+        if let Err(error) = self.ledger.set_fact(RELOAD_FACT, stamped).await {
             tracing::warn!("{error}");
         }
     }

@@ -1,0 +1,179 @@
+//! `logmedic status`, `incidents`, `jobs`: look into the running (or stopped) agent's ledger, without a lock.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::{Done, Failure, json_line, stdout};
+use crate::correlate::{Job, JobState};
+use crate::engine::{Case, Phase};
+use crate::ledger::{Ledger, store};
+use crate::setup::agent::state_failure;
+use crate::setup::cli::{JsonArgs, ListArgs};
+use crate::setup::load::{self, Surroundings};
+use crate::vocab::{clean_line, rfc3339, shorten};
+
+/// How much of a subject or sentence a table shows, in characters.
+const SHOWN: usize = 60;
+
+/// How many lines of an incident's story are read at most.
+const STORY_MAX: u32 = 10_000;
+
+/// Opens the ledger for looking. `None`: logmedic never ran with this state directory.
+fn open(file: Option<&Path>, around: &Surroundings) -> Result<Option<rusqlite::Connection>, Failure> {
+    let loaded = load::load(file, around)?;
+    if !loaded.state_dir.join("state.db").exists() {
+        return Ok(None);
+    }
+    Ledger::look(&loaded.state_dir).map(Some).map_err(|error| state_failure(&error))
+}
+
+fn read<T: serde::de::DeserializeOwned>(db: &rusqlite::Connection, kind: &str, limit: u32) -> Result<Vec<T>, Failure> {
+    let rows = store::list(db, kind, limit).map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?;
+    // A row of another version that cannot be read is passed over; the agent itself says so at its start.
+    Ok(rows.iter().filter_map(|json| serde_json::from_str(json).ok()).collect())
+}
+
+/// `logmedic status`.
+///
+/// # Errors
+/// When the configuration is wrong or the state cannot be read.
+pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Done {
+    let loaded = load::load(file, around)?;
+    let running = running_pid(&loaded.state_dir);
+    let db = open(file, around)?;
+    let cases: Vec<Case> = db.as_ref().map(|db| read(db, "incident", 10_000)).transpose()?.unwrap_or_default();
+    let jobs: Vec<Job> = db.as_ref().map(|db| read(db, "job", 10_000)).transpose()?.unwrap_or_default();
+    let count = |sql: &str| db.as_ref().and_then(|db| db.query_row(sql, [], |row| row.get::<_, u64>(0)).ok()).unwrap_or(0);
+    let records = count("SELECT coalesce(max(seq), 0) FROM record");
+    let owed = count("SELECT count(*) FROM notice n WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.key = n.key AND d.state = 'sent' AND d.revision >= n.revision)");
+    let open = cases.iter().filter(|case| !case.ended()).count();
+    let active = jobs.iter().filter(|job| matches!(job.state, JobState::Queued | JobState::Processing)).count();
+    let mut out = stdout();
+    if args.json {
+        let value = serde_json::json!({
+            "running": running.is_some(), "pid": running, "state_dir": loaded.state_dir, "incidents_open": open,
+            "incidents": cases.len(), "jobs_active": active, "jobs": jobs.len(), "records": records,
+            "records_path": loaded.records_path(), "notices_owed": owed,
+        });
+        json_line(&mut out, &value)?;
+    } else {
+        match running {
+            Some(pid) => writeln!(out, "running as process {pid}")?,
+            None => writeln!(out, "not running")?,
+        }
+        writeln!(out, "incidents  {open} open, {} remembered", cases.len())?;
+        writeln!(out, "jobs       {active} under way, {} remembered", jobs.len())?;
+        writeln!(out, "records    {records} in {}", loaded.records_path().display())?;
+        writeln!(out, "alerts     {owed} not delivered yet")?;
+        writeln!(out, "state      {}", loaded.state_dir.display())?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// `logmedic incidents [ID]`.
+///
+/// # Errors
+/// When the configuration is wrong, the state cannot be read, or there is no such incident.
+pub fn incidents(args: &ListArgs, file: Option<&Path>, around: &Surroundings) -> Done {
+    let db = open(file, around)?;
+    let mut out = stdout();
+    if let Some(id) = &args.id {
+        let db = db.ok_or_else(|| Failure::failed(format!("failed to find incident {id}: there is no state yet")))?;
+        return story(&db, id, args.json, &mut out);
+    }
+    let cases: Vec<Case> = db.map(|db| read(&db, "incident", args.limit)).transpose()?.unwrap_or_default();
+    for case in &cases {
+        if args.json {
+            json_line(&mut out, case)?;
+            continue;
+        }
+        let state = match (&case.phase, case.result) {
+            (_, Some(result)) => result.to_string(),
+            (Phase::Held { on }, _) => format!("waits: {}", on.split(' ').next().unwrap_or_default()),
+            _ => "working".into(),
+        };
+        let incident = &case.incident;
+        let subject = clean_line(&incident.subject.value).into_owned();
+        writeln!(
+            out,
+            "{}  {}  {:<12} {:<14} ×{:<5} {}",
+            incident.id,
+            rfc3339(incident.opened_at),
+            incident.class,
+            state,
+            incident.count,
+            shorten(&subject, SHOWN),
+        )?;
+    }
+    if cases.is_empty() && !args.json {
+        writeln!(out, "no incidents")?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// One incident with everything that was written down about it.
+fn story(db: &rusqlite::Connection, id: &str, json: bool, out: &mut impl Write) -> Done {
+    let failed = |error: rusqlite::Error| Failure::failed(format!("failed to read the state: {error}"));
+    let mut query = db.prepare("SELECT json FROM record WHERE incident = ?1 ORDER BY seq LIMIT ?2").map_err(failed)?;
+    let lines: Vec<String> = query
+        .query_map((id, STORY_MAX), |row| row.get(0))
+        .and_then(Iterator::collect)
+        .map_err(failed)?;
+    if lines.is_empty() {
+        return Err(Failure::failed(format!("failed to find incident {}: `logmedic incidents` lists them", clean_line(id))));
+    }
+    for line in lines {
+        if json {
+            writeln!(out, "{line}")?;
+        } else if let Ok(record) = serde_json::from_str(&line) {
+            writeln!(out, "{}", crate::publish::terminal::render(&record, crate::publish::terminal::Style::Plain))?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// `logmedic jobs [ID]`.
+///
+/// # Errors
+/// When the configuration is wrong or the state cannot be read.
+pub fn jobs(args: &ListArgs, file: Option<&Path>, around: &Surroundings) -> Done {
+    let db = open(file, around)?;
+    let mut jobs: Vec<Job> = db.map(|db| read(&db, "job", args.limit)).transpose()?.unwrap_or_default();
+    if let Some(id) = &args.id {
+        jobs.retain(|job| job.id.to_string() == *id);
+    }
+    let mut out = stdout();
+    for job in &jobs {
+        if args.json {
+            json_line(&mut out, job)?;
+            continue;
+        }
+        let state = match job.state {
+            JobState::Queued => "queued",
+            JobState::Processing => "processing",
+            JobState::Completed => "completed",
+            JobState::Failed => "failed",
+        };
+        let name = job.facts.wanted().or(job.name.as_deref()).unwrap_or("?");
+        let name = clean_line(name).into_owned();
+        writeln!(out, "{}  {}  {state:<10} {}", job.id, rfc3339(job.updated_at), shorten(&name, 2 * SHOWN))?;
+    }
+    if jobs.is_empty() && !args.json {
+        writeln!(out, "no jobs")?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// The process that holds the state directory, if one does.
+pub(super) fn running_pid(state_dir: &Path) -> Option<i32> {
+    let path = state_dir.join("logmedic.lock");
+    let file = std::fs::File::open(&path).ok()?;
+    match file.try_lock_shared() {
+        Err(std::fs::TryLockError::WouldBlock) => std::fs::read_to_string(&path).ok()?.trim().parse().ok(),
+        _ => None,
+    }
+}
