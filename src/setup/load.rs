@@ -353,7 +353,8 @@ impl Reading<'_> {
         if let Some(dir) = systemd {
             return Some((self.around.cwd.join(dir), "env STATE_DIRECTORY".into()));
         }
-        if self.around.root {
+        let named = self.around.var("XDG_STATE_HOME").is_some_and(|dir| Path::new(dir).is_absolute());
+        if self.around.root && !named {
             return Some((PathBuf::from("/var/lib/logmedic"), "default for root".into()));
         }
         if let Some(dir) = self.around.xdg("XDG_STATE_HOME", ".local/state") {

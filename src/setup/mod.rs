@@ -6,6 +6,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 mod dotenv;
+pub mod init;
 pub mod load;
 mod overlay;
 pub mod problem;

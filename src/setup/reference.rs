@@ -62,6 +62,7 @@ fn text_of(schema: &Json) -> String {
 fn default_of(schema: &Json) -> Option<String> {
     let value = schema.get("default").filter(|value| !value.is_null())?;
     Some(match value {
+        Json::Object(map) if map.is_empty() => "{}".into(),
         Json::Object(map) => map.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     })
@@ -69,8 +70,7 @@ fn default_of(schema: &Json) -> Option<String> {
 
 fn holds(schema: &Json) -> String {
     match kind(schema) {
-        Kind::Table(_) => "table".into(),
-        Kind::Map(_) => "table".into(),
+        Kind::Table(_) | Kind::Map(_) => "table".into(),
         Kind::List(_) if format(schema) == "words" => "list of words".into(),
         Kind::List(items) => format!("list of {}s", holds(items)),
         Kind::Leaf(_, format @ ("duration" | "size" | "mode" | "path" | "secret")) => format.into(),

@@ -279,7 +279,10 @@ fn disk(place: &Path, min: Size) -> Finding {
     // Block counts are 32 or 64 bits wide, by platform.
     #[allow(clippy::useless_conversion)]
     let free = u64::from(stats.blocks_available()) * u64::from(stats.fragment_size());
-    let human = Size(free >> 20 << 20);
+    let human = match free >> 20 {
+        mib if mib >= 10 << 10 => format!("{} GiB", mib >> 10),
+        mib => format!("{mib} MiB"),
+    };
     if free < min.0 {
         let detail = format!("{}: {human} free, less than the minimum of {min}", place.display());
         return Finding::fail("disk", detail, format!("make room: du -xh --max-depth=2 {} | sort -h", place.display()));

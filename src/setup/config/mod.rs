@@ -82,8 +82,8 @@ pub enum Language {
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub struct State {
-    /// The state directory. Without it: `$STATE_DIRECTORY` (systemd), `/var/lib/logmedic` for root,
-    /// `$XDG_STATE_HOME/logmedic` or `~/.local/state/logmedic` for everybody else.
+    /// The state directory. Without it: `$STATE_DIRECTORY` (systemd), `$XDG_STATE_HOME/logmedic`, for root
+    /// `/var/lib/logmedic`, for everybody else `~/.local/state/logmedic`.
     pub dir: Option<FilePath>,
 }
 

@@ -58,9 +58,9 @@ impl Default for Budget {
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Breaker {
-    /// So many new incidents with one cause …
+    /// Repairs for one cause pause when so many new incidents with it start within `within`.
     pub threshold: u32,
-    /// … within so long pause the repairs for that cause.
+    /// The time in which new incidents are counted.
     pub within: Period,
     /// After this pause one repair is tried; if it works, the others follow.
     pub pause: Period,
@@ -291,7 +291,7 @@ pub struct Bot {
     pub stop_grace: Period,
     /// After so many restarts within `restart_window` it stays down and the admins are told.
     pub max_restarts: u32,
-    /// See `max_restarts`.
+    /// The time in which restarts are counted for `max_restarts`.
     pub restart_window: Period,
 }
 
