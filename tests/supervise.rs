@@ -329,11 +329,15 @@ async fn a20_the_bot_starts_with_clean_signals_and_a_session_of_its_own() {
 
 #[tokio::test]
 async fn a20_the_log_is_rotated() {
-    let mut rig = Rig::new(["sh", "-c", "for i in 1 2 3; do echo 0123456789-$i; sleep 0.2; done"]);
+    let script = "echo 0123456789-1; until [ -e go ]; do sleep 0.02; done; echo 0123456789-2";
+    let mut rig = Rig::new(["sh", "-c", script]);
     rig.spec.log_max = 20;
-    rig.ended().await;
-    assert!(fs::read_to_string(rig.path("bot.log.1")).unwrap().starts_with("0123456789-1\n"));
-    assert!(log(&rig).ends_with("0123456789-3\n"));
+    let live = rig.start();
+    live.log_has(&["0123456789-1\n"]).await;
+    fs::write(rig.path("go"), "").unwrap();
+    live.ended().await;
+    assert_eq!(fs::read_to_string(rig.path("bot.log.1")).unwrap(), "0123456789-1\n");
+    assert_eq!(log(&rig), "0123456789-2\n");
 }
 
 #[tokio::test]

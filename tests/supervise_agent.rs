@@ -49,7 +49,7 @@ fn agent() {
     spec.cwd = Some(dir.clone());
     spec.restart.when = RestartWhen::No;
     spec.log_max = u64::MAX;
-    spec.stop_grace = Duration::from_secs(1);
+    spec.stop_grace = LONG / 2;
     spec.trampoline = Some(env!("CARGO_BIN_EXE_logmedic").into());
     let (events, _keep_events) = mpsc::channel(64);
     let (_keep_commands, commands) = mpsc::channel(1);

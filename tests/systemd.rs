@@ -81,6 +81,15 @@ fn a21_the_units_are_exposed_as_little_as_promised() {
 }
 
 #[test]
+fn h1_the_sandbox_leaves_openat2_to_the_roots() {
+    // RestrictSUIDSGID=yes, also when DynamicUser= implies it, answers every openat2 with ENOSYS.
+    for (unit, _, _) in EXPOSURE {
+        let text = fs::read_to_string(shipped(unit)).unwrap();
+        assert!(text.contains("\nRestrictSUIDSGID=no\n") && !text.contains("\nDynamicUser="), "{unit}");
+    }
+}
+
+#[test]
 fn a21_the_user_and_the_folders_are_made() {
     for (tool, file) in [("systemd-sysusers", "logmedic.sysusers"), ("systemd-tmpfiles", "logmedic.tmpfiles")] {
         let root = tempfile::tempdir().unwrap();
