@@ -44,6 +44,7 @@ pub struct LogFile {
     /// The stream that wrote a line whose end has not come yet.
     unended: Option<Stream>,
     rotated: Option<Instant>,
+    rotate_gap: Duration,
     missed: Option<Missed>,
     spill: mpsc::Sender<Vec<u8>>,
 }
@@ -62,7 +63,7 @@ impl LogFile {
     /// Nothing is opened before the first byte comes.
     #[must_use]
     pub fn new(path: PathBuf, max: u64, spill: mpsc::Sender<Vec<u8>>) -> Self {
-        Self { path, max, open: None, unended: None, rotated: None, missed: None, spill }
+        Self { path, max, open: None, unended: None, rotated: None, rotate_gap: ROTATE_GAP, missed: None, spill }
     }
 
     /// Appends what one stream wrote: whole lines, or a piece whose end is still to come. Never fails: what the file
@@ -137,7 +138,7 @@ impl LogFile {
         let Some(open_file) = &self.open else { return Ok(()) };
         let due = open_file.regular && open_file.size > 0 && open_file.size + coming > self.max;
         let huge = open_file.size >= self.max.saturating_mul(ROTATE_AT_ONCE);
-        let quiet = self.unended.is_none() && self.rotated.is_none_or(|at| at.elapsed() >= ROTATE_GAP);
+        let quiet = self.unended.is_none() && self.rotated.is_none_or(|at| at.elapsed() >= self.rotate_gap);
         if due && (huge || quiet) {
             fs::rename(&self.path, rotated_name(&self.path))?;
             self.rotated = Some(Instant::now());
@@ -196,11 +197,12 @@ mod tests {
     #[test]
     fn rotation_keeps_one_generation_and_cuts_between_lines() {
         let (_dir, mut log, _) = log(10);
+        log.rotate_gap = Duration::from_secs(3600);
         log.append(Stream::Out, b"12345678\n");
         log.append(Stream::Out, b"after\n");
         assert_eq!(fs::read_to_string(rotated_name(&log.path)).unwrap(), "12345678\n");
         assert_eq!(fs::read_to_string(&log.path).unwrap(), "after\n");
-        // The next rotation waits for ROTATE_GAP, up to four times the limit.
+        // The next rotation waits for the gap, up to four times the limit.
         for _ in 0..4 {
             log.append(Stream::Out, b"123456789\n");
         }

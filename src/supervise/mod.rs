@@ -66,8 +66,8 @@ pub struct BotSpec {
 }
 
 impl BotSpec {
-    /// A specification with the defaults: never root's choice of user, 50 MB of log, restarted when it fails, ten
-    /// seconds to end.
+    /// A specification with the defaults: our own user and directory, 50 MB of log, shown on the terminal, restarted
+    /// when it fails, ten seconds to end.
     #[must_use]
     pub fn new(command: Vec<OsString>, log: PathBuf, state_dir: &Path) -> Self {
         Self {

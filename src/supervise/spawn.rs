@@ -20,8 +20,8 @@ use super::tree::MARKER;
 use super::{BotSpec, NOT_EXECUTABLE, NOT_FOUND};
 
 /// Meant by the service manager for us alone.
-const OURS: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+const OURS: [&str; 7] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "STATE_DIRECTORY"];
 
 /// Where programs are looked for when there is no `PATH`, as execvp(3) does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
