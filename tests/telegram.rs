@@ -163,7 +163,7 @@ async fn a19_silence_and_5xx_are_tried_again_and_a_repeat_says_so() {
     ] {
         let case = format!("{answers:?}");
         let tries = answers.len();
-        let (_dir, fake, sender) = setup(&[ANA], quick()).await;
+        let (_dir, fake, sender) = setup(&[ANA], Pace { call: Duration::from_secs(1), ..quick() }).await;
         fake.script(ANA, answers);
         sender.put(vec![notice(1, 1, Stage::Working)]).await;
         fake.until_texts(ANA, 1).await;

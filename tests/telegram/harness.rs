@@ -27,7 +27,6 @@ pub fn quick() -> Pace {
         group_gap: ms(2),
         global_gap: ms(1),
         edit_gap: ms(30),
-        call: ms(400),
         backoff: ms(20),
         backoff_cap: ms(100),
         token_retry: ms(100),
