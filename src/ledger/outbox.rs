@@ -170,7 +170,7 @@ pub fn channel(chat: i64) -> String {
 
 /// Takes over the configured chats at start, and what a cut left in the middle.
 ///
-/// A chat that is new beside known ones is not told what happened before it came.
+/// A chat that is new beside known ones is not told what all others know already.
 ///
 /// # Errors
 /// What SQLite failed with.
@@ -180,7 +180,7 @@ pub fn adopt(tx: &Transaction<'_>, chats: &[i64]) -> rusqlite::Result<()> {
     for chat in chats {
         tx.execute(
             "INSERT INTO telegram_chat (id, target, since, active, folded) VALUES (?1, ?1,
-             CASE WHEN ?2 THEN (SELECT coalesce(max(ord), 0) FROM notice) ELSE 0 END, 1,
+             CASE WHEN ?2 THEN (SELECT coalesce(max(ord), 0) FROM notice WHERE done = 1) ELSE 0 END, 1,
              CASE WHEN ?2 THEN (SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE name = ?3) ELSE 0 END)
              ON CONFLICT (id) DO UPDATE SET active = 1",
             params![chat, others, FOLDED],

@@ -47,10 +47,11 @@ pub(super) fn plan(view: &View, pace: &Pace, now: i64) -> Plan {
         .iter()
         .filter(|owed| fresh(owed) && owed.delivery.as_ref().is_none_or(|told| told.reply_to.is_none()))
         .collect();
-    if !loose.is_empty() && loose.len() + view.recent > pace.group_over {
-        let open = view
-            .digests
-            .last()
+    let last = view.digests.last();
+    // A digest that is not even out, or just out, means that the storm is on.
+    let storm = last.is_some_and(|digest| digest.first_sent.is_none_or(|sent| now - sent < ms(pace.window)));
+    if !loose.is_empty() && (storm || loose.len() + view.recent > pace.group_over) {
+        let open = last
             .filter(|digest| digest.first_sent.is_none_or(|sent| now - sent < ms(pace.digest_open)))
             .map(|digest| digest.key.clone());
         let digest = open.unwrap_or_else(|| format!("{DIGEST}{}", loose[0].ord));
@@ -132,6 +133,9 @@ mod tests {
     fn a_digest_takes_further_notices_only_for_a_while() {
         let digest = |first| vec![live("digest:1", first, first)];
         let view = |first| View { owed: vec![owed(9, None)], recent: 5, digests: digest(first) };
+        let calm = |first| View { recent: 0, ..view(first) };
+        assert!(matches!(next(calm(NOW - 59_000)), Plan::Group { .. }), "the storm is on");
+        assert_eq!(next(calm(NOW - 61_000)), Plan::Post("k9".into()), "it is over");
         assert_eq!(next(view(NOW - 599_000)), Plan::Group { digest: "digest:1".into(), keys: vec!["k9".into()] });
         assert_eq!(next(view(NOW - 601_000)), Plan::Group { digest: "digest:9".into(), keys: vec!["k9".into()] });
     }

@@ -268,7 +268,13 @@ impl Rank {
 }
 
 fn rank(notice: &Notice) -> Rank {
-    let Story::Incident { stage, .. } = &notice.story else { return Rank::Closed };
+    let stage = match &notice.story {
+        Story::Incident { stage, .. } => stage,
+        Story::Bot { what, .. } if what == "gave_up" => return Rank::Needs,
+        Story::Bot { what, .. } if what == "exited" => return Rank::Open,
+        Story::Agent { .. } if notice.severity >= Severity::Error => return Rank::Needs,
+        Story::Bot { .. } | Story::Agent { .. } => return Rank::Closed,
+    };
     match stage {
         Stage::Working => Rank::Open,
         Stage::Held { on, .. } if on == "approval" => Rank::Needs,

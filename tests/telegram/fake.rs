@@ -127,6 +127,9 @@ fn complaint(call: &Call) -> Option<String> {
         if offset < end || offset + length > units.len() || length == 0 {
             return Some(format!("a bad entity: {entity}"));
         }
+        if entity.as_object()?.values().any(Value::is_null) {
+            return Some(format!("an entity with a null: {entity}"));
+        }
         end = offset + length;
     }
     None
