@@ -13,6 +13,8 @@ mod server;
 mod show;
 pub mod stage;
 pub mod table;
+#[cfg(test)]
+mod tests;
 mod transfer;
 pub mod video;
 pub mod workspace;
