@@ -8,14 +8,16 @@ mod bot;
 mod control;
 pub mod fault;
 pub mod records;
-mod scenario;
+pub mod scenario;
 mod server;
 mod show;
-mod stage;
-mod table;
+pub mod stage;
+pub mod table;
+#[cfg(test)]
+mod tests;
 mod transfer;
 pub mod video;
-mod workspace;
+pub mod workspace;
 pub mod world;
 
 use std::io;
@@ -65,6 +67,9 @@ pub enum DemoError {
     /// The server has no port.
     #[error("failed to open a port for the local Bot API server: {0}")]
     Server(io::Error),
+    /// Signals cannot be received.
+    #[error("failed to listen for SIGTERM: {0}")]
+    Signals(io::Error),
 }
 
 impl DemoError {

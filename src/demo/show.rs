@@ -1,21 +1,16 @@
 //! `logmedic demo`: sets the stage, plays the faults, prints the table, and takes everything down again.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
 use super::scenario::{FAULTS, play, warm_up};
-use super::server::serve;
-use super::stage::{ALERT_BOT, Stage};
+use super::stage::Stage;
 use super::table::{Row, header};
-use super::workspace::{ALERT_TOKEN, BOT_TOKEN, Workspace};
-use super::world::{Account, World};
+use super::workspace::{Cast, Workspace};
 use crate::vocab::Rng;
 
 /// The pause between two faults while the show goes on: time to look around.
@@ -50,18 +45,12 @@ pub struct DemoArgs {
 /// When it cannot even begin.
 pub async fn run(args: DemoArgs) -> Result<u8, DemoError> {
     let keep = args.keep || args.dir.is_some();
-    let space = Workspace::create(args.dir.as_deref(), &args.user, keep)?;
-    let accounts = vec![Account::new(BOT_TOKEN, "video_saver_bot"), Account::new(ALERT_TOKEN, ALERT_BOT)];
-    let world = World::new(accounts, space.dir.join("server"), false);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(DemoError::Server)?;
-    let address = listener.local_addr().map_err(DemoError::Server)?;
-    let stop = CancellationToken::new();
-    let server = tokio::spawn(serve(listener, world.clone(), stop.clone()));
-    space.write_config(&format!("http://{address}"))?;
+    let program = std::env::current_exe().map_err(|e| DemoError::file("find", Path::new("the own program"), e))?;
+    let space = Workspace::create(args.dir.as_deref(), &args.user, keep, program)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::Signals)?;
+    let mut stage = Stage::open(space, &Cast::default()).await?;
     let screen = Screen::new(&args);
-    screen.say(&introduction(&space, &address.to_string()));
-    let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::Server)?;
-    let mut stage = Stage::open(space, world)?;
+    screen.say(&introduction(&stage));
     let mut tally = Tally::default();
     let shown = tokio::select! {
         shown = acts(&mut stage, &args, &screen, &mut tally) => shown,
@@ -71,16 +60,11 @@ pub async fn run(args: DemoArgs) -> Result<u8, DemoError> {
     if shown.is_err() || tally.bad > 0 {
         stage.space.keep();
     }
-    let closed = stage.close().await;
-    stop.cancel();
-    // The server ends with the show; what it might still say helps nobody.
-    let _ = server.await;
-    shown?;
-    let space = closed?;
+    let space = stage.close().await?;
     if space.kept() {
-        screen
-            .say(&format!("Everything is in {} (the media root is gone if it was a small disk)", space.dir.display()));
+        screen.say(&format!("\nEverything is in {}", space.dir.display()));
     }
+    shown?;
     screen.summary(&tally);
     Ok(tally.code())
 }
@@ -108,7 +92,8 @@ async fn acts(stage: &mut Stage, args: &DemoArgs, screen: &Screen, tally: &mut T
     }
 }
 
-fn introduction(space: &Workspace, server: &str) -> String {
+fn introduction(stage: &Stage) -> String {
+    let (space, server) = (&stage.space, &stage.server);
     let bot = &space.identity;
     let drops = if bot.dropped_to { ", as root's child it dropped to that user" } else { "" };
     let disk = match &space.no_small_disk {

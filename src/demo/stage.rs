@@ -2,18 +2,23 @@
 
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
 use super::records::Records;
-use super::workspace::{BOT_TOKEN, Workspace};
-use super::world::{Stored, VideoMessage, World};
+use super::server::serve;
+use super::workspace::{ALERT_TOKEN, BOT_TOKEN, Cast, Workspace};
+use super::world::{Account, Stored, VideoMessage, World};
 
 /// The alert bot's name on the local server.
 pub const ALERT_BOT: &str = "logmedic_alerts_bot";
@@ -30,36 +35,32 @@ pub struct Stage {
     pub space: Workspace,
     /// The server's handle.
     pub world: World,
+    /// The server's address, `http://127.0.0.1:PORT`.
+    pub server: String,
     /// The agent's records as read so far.
     pub records: Records,
     agent: Child,
+    serving: JoinHandle<io::Result<()>>,
+    stop: CancellationToken,
 }
 
 impl Stage {
-    /// Starts the agent, which starts the bot.
+    /// Starts the server and the agent, which starts the bot.
     ///
     /// # Errors
     ///
-    /// When the program cannot be started.
-    pub fn open(space: Workspace, world: World) -> Result<Self, DemoError> {
+    /// When there is no port, the configuration cannot be written or the program not be started.
+    pub async fn open(space: Workspace, cast: &Cast) -> Result<Self, DemoError> {
+        let accounts = vec![Account::new(BOT_TOKEN, "video_saver_bot"), Account::new(ALERT_TOKEN, ALERT_BOT)];
+        let world = World::new(accounts, space.dir.join("server"), false);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(DemoError::Server)?;
+        let server = format!("http://{}", listener.local_addr().map_err(DemoError::Server)?);
+        space.write_config(&server, cast)?;
+        let agent = agent(&space, cast)?.spawn().map_err(|e| DemoError::file("start", &space.program, e))?;
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, world.clone(), stop.clone()));
         let records = Records::new(&space.records());
-        let output = space.dir.join("logs/agent.log");
-        let log = File::create(&output).map_err(|e| DemoError::file("make", &output, e))?;
-        let errors = log.try_clone().map_err(|e| DemoError::file("make", &output, e))?;
-        let mut command = Command::new(&space.program);
-        command.arg("run").arg("--config").arg(space.config()).current_dir(&space.dir);
-        // What the user's own surroundings say is not for the show.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if ["TELEGRAM_", "LOGMEDIC_", "ADMIN_ID", "BOT_TOKEN"].iter().any(|start| text.starts_with(start)) {
-                command.env_remove(&name);
-            }
-        }
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        // Its own group: Ctrl+C reaches the show, which ends the agent in order.
-        command.process_group(0).kill_on_drop(true);
-        let agent = command.spawn().map_err(|e| DemoError::file("start", &space.program, e))?;
-        Ok(Self { space, world, records, agent })
+        Ok(Self { space, world, server, records, agent, serving, stop })
     }
 
     /// Waits until `look` finds something.
@@ -121,23 +122,48 @@ impl Stage {
         String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned()
     }
 
-    /// Ends the agent as a service manager would, and gives the folder back.
+    /// Ends the agent as a service manager would, then the server, and gives the folder back.
     ///
     /// # Errors
     ///
-    /// When it does not end in time (then it is killed).
+    /// When the agent does not end in time (then it is killed).
     pub async fn close(mut self) -> Result<Workspace, DemoError> {
         if let Some(pid) = self.agent.id().and_then(|pid| i32::try_from(pid).ok()) {
             // It may have ended by itself.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
-        match tokio::time::timeout(STOP_LIMIT, self.agent.wait()).await {
-            Ok(_) => Ok(self.space),
-            Err(_) => {
-                let killed = self.agent.kill().await;
-                let error = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
-                Err(DemoError::file("end the agent of", &self.space.dir, error))
-            }
+        let ended = tokio::time::timeout(STOP_LIMIT, self.agent.wait()).await;
+        self.stop.cancel();
+        // What the server might still say helps nobody.
+        let _ = self.serving.await;
+        if ended.is_ok() {
+            return Ok(self.space);
+        }
+        let killed = self.agent.kill().await;
+        let error = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+        Err(DemoError::file("end the agent of", &self.space.dir, error))
+    }
+}
+
+/// `logmedic run`, as a user would call it.
+fn agent(space: &Workspace, cast: &Cast) -> Result<Command, DemoError> {
+    let output = space.dir.join("logs/agent.log");
+    let log = File::create(&output).map_err(|e| DemoError::file("make", &output, e))?;
+    let errors = log.try_clone().map_err(|e| DemoError::file("make", &output, e))?;
+    let mut command = Command::new(&space.program);
+    command.arg("run").arg("--config").arg(space.config()).current_dir(&space.dir);
+    if !cast.command.is_empty() {
+        command.arg("--").args(&cast.command);
+    }
+    // What the user's own surroundings say is not for the show.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["TELEGRAM_", "LOGMEDIC_", "ADMIN_ID", "BOT_TOKEN"].iter().any(|start| text.starts_with(start)) {
+            command.env_remove(&name);
         }
     }
+    command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    // Its own group: Ctrl+C reaches the show, which ends the agent in order.
+    command.process_group(0).kill_on_drop(true);
+    Ok(command)
 }

@@ -6,7 +6,7 @@ use crate::vocab::{Class, clean_line};
 
 /// Column titles and widths, in characters; together they fit a terminal of 120.
 const COLUMNS: [(&str, usize); 6] =
-    [("fault", 12), ("seen", 26), ("confirmed", 24), ("done", 20), ("proof", 24), ("s", 5)];
+    [("fault", 14), ("seen", 25), ("confirmed", 23), ("done", 19), ("proof", 24), ("s", 5)];
 /// Between two columns.
 const GAP: &str = "  ";
 /// The most lines of one cell.
@@ -143,7 +143,7 @@ mod tests {
         row.seen = format!("rust.timeout \x1b[2J {}", "x".repeat(70));
         row.ok = Some(true);
         let text = row.lines(false);
-        assert!(text.lines().all(|line| line.chars().count() <= 121), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
         assert!(!text.contains('\x1b'));
         assert!(text.starts_with("✔ timeout"));
     }

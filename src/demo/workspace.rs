@@ -40,6 +40,15 @@ pub struct Identity {
     pub dropped_to: bool,
 }
 
+/// The bot that plays.
+#[derive(Clone, Debug, Default)]
+pub struct Cast {
+    /// A bot of somebody else, started as `logmedic run -- COMMAND`; empty: the show's own, by the configuration.
+    pub command: Vec<String>,
+    /// What it finds in its environment besides `TELEGRAM_TOKEN`, `BOT_API_URL` and `MODELS_DIR`.
+    pub env: Vec<(String, String)>,
+}
+
 /// The folder and what is special about this machine.
 #[derive(Debug)]
 pub struct Workspace {
@@ -56,20 +65,20 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Makes the folder (`dir`, or a new one under `$TMPDIR`) with everything but the configuration.
+    /// Makes the folder (`dir`, or a new one under `$TMPDIR`) with everything but the configuration; `program` is
+    /// the `logmedic` that plays.
     ///
     /// # Errors
     ///
     /// When a directory cannot be made, the user is not there, or the user could not reach the folder.
-    pub fn create(dir: Option<&Path>, user: &str, keep: bool) -> Result<Self, DemoError> {
+    pub fn create(dir: Option<&Path>, user: &str, keep: bool, program: PathBuf) -> Result<Self, DemoError> {
         let identity = identity(user)?;
         let base = dir.map_or_else(fresh_name, Path::to_path_buf);
         make(&base, 0o755)?;
         let dir = fs::canonicalize(&base).map_err(|e| DemoError::file("open", &base, e))?;
-        let program = std::env::current_exe().map_err(|e| DemoError::file("find", Path::new("the own program"), e))?;
         let mut space = Self { dir, identity, no_small_disk: None, program, mounted: false, keep };
-        for name in ["models", "logs", "state", "server"] {
-            make(&space.dir.join(name), 0o755)?;
+        for (name, mode) in [("models", 0o755), ("logs", 0o755), ("state", 0o700), ("server", 0o755)] {
+            make(&space.dir.join(name), mode)?;
         }
         space.mount_small_disk();
         space.give_to_bot(&space.models(), DIR_MODE)?;
@@ -121,18 +130,17 @@ impl Workspace {
     /// # Errors
     ///
     /// What the disk says.
-    pub fn write_config(&self, server: &str) -> Result<(), DemoError> {
+    pub fn write_config(&self, server: &str, cast: &Cast) -> Result<(), DemoError> {
         let Identity { user, group, .. } = &self.identity;
         let run_as = if self.identity.dropped_to { format!("user = \"{user}\"\n") } else { String::new() };
-        let command = [
-            self.program.display().to_string(),
-            "demo-bot".into(),
-            "--api-url".into(),
-            server.into(),
-            "--models".into(),
-            self.models().display().to_string(),
-        ];
-        let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
+        let models = self.models().display().to_string();
+        let program = self.program.display().to_string();
+        let own = [program.as_str(), "demo-bot", "--api-url", server, "--models", models.as_str()];
+        let command = if cast.command.is_empty() { format!("command = {}\n", quoted(&own)) } else { String::new() };
+        let mut env = format!("TELEGRAM_TOKEN = {BOT_TOKEN:?}\nBOT_API_URL = {server:?}\nMODELS_DIR = {models:?}\n");
+        for (name, value) in &cast.env {
+            env.push_str(&format!("{name} = {value:?}\n"));
+        }
         let text = format!(
             r#"# The configuration of `logmedic demo`: what a user writes for a bot like this one.
 
@@ -170,11 +178,11 @@ admins = [{ADMIN}]
 api_url = "{server}"
 
 [bot]
-command = [{command}]
-log = "logs/bot.log"
+{command}log = "logs/bot.log"
 restart = "on-failure"
-{run_as}env = {{ TELEGRAM_TOKEN = "{BOT_TOKEN}" }}
-
+{run_as}
+[bot.env]
+{env}
 [server]
 listen = "127.0.0.1:0"
 
@@ -182,7 +190,6 @@ listen = "127.0.0.1:0"
 path = "logs/download_errors.jsonl"
 "#,
             min_free = MIN_FREE >> 20,
-            command = words.join(", "),
         );
         let path = self.config();
         fs::write(&path, text).map_err(|e| DemoError::file("write", &path, e))?;
@@ -241,14 +248,27 @@ path = "logs/download_errors.jsonl"
 
 impl Drop for Workspace {
     fn drop(&mut self) {
+        let run = |program: &str, words: &[&Path]| Command::new(program).args(words).stdin(Stdio::null()).output();
         if self.mounted {
-            // A kept folder loses what was on the small disk; a disk that stays mounted would be worse.
-            let _ = Command::new("umount").arg(self.models()).stdin(Stdio::null()).output();
+            // Nothing may stay mounted; what was on the small disk is copied off it where it should be kept.
+            let (models, copy) = (self.models(), self.dir.join("models.kept"));
+            if self.keep {
+                let _ = run("cp", &[Path::new("-a"), &models, &copy]);
+            }
+            let _ = run("umount", &[&models]);
+            if self.keep {
+                let _ = fs::remove_dir(&models).and_then(|()| fs::rename(&copy, &models));
+            }
         }
         if !self.keep {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
+}
+
+/// Words as a TOML array.
+fn quoted(words: &[&str]) -> String {
+    format!("{words:?}")
 }
 
 fn identity(user: &str) -> Result<Identity, DemoError> {
