@@ -95,7 +95,7 @@ impl Follow {
                 continue;
             }
             if stream::birth(&sibling.meta) >= since {
-                self.push_old(sibling, 0, outlet)?;
+                self.push_old(sibling, 0, None, outlet)?;
             } else {
                 self.known.push(Known { print: sibling.print, offset: sibling.meta.len() });
             }
@@ -105,7 +105,7 @@ impl Follow {
             Start::End => stream::last_line(&file, meta.len()).unwrap_or(meta.len()),
             Start::Beginning => 0,
         };
-        self.set_current(file, &meta, offset, outlet)
+        self.set_current(file, &meta, offset, None, outlet)
     }
 
     /// Goes on from checkpoints (identity and offset): each file where it was left, then every younger generation,
@@ -145,19 +145,21 @@ impl Follow {
         for (at, file) in files.drain(..generations).enumerate() {
             let Some(sibling) = file else { continue };
             match places[at] {
-                Some(offset) => self.push_old(sibling, offset, outlet)?,
+                Some((of, offset)) => self.push_old(sibling, offset, Some(&checkpoints[of].0), outlet)?,
                 None if !sibling.named => {}
                 None if newest.is_some_and(|newest| at > newest)
                     && sibling.meta.len() > 0
                     && !matched.iter().any(|print| is_copy(print, &sibling)) =>
                 {
-                    self.push_old(sibling, 0, outlet)?;
+                    self.push_old(sibling, 0, None, outlet)?;
                 }
                 None => self.known.push(Known { print: sibling.print, offset: sibling.meta.len() }),
             }
         }
         if let Some(live) = files.pop().flatten() {
-            self.set_current(live.file, &live.meta, places[generations].unwrap_or(0), outlet)?;
+            let (told, offset) =
+                places[generations].map_or((None, 0), |(of, offset)| (Some(&checkpoints[of].0), offset));
+            self.set_current(live.file, &live.meta, offset, told, outlet)?;
         }
         for id in gone {
             outlet.send_blocking(Read::Closed { stream: id })?;
@@ -299,7 +301,7 @@ impl Follow {
             }
         }
         for sibling in fresh {
-            self.push_old(sibling, 0, outlet)?;
+            self.push_old(sibling, 0, None, outlet)?;
         }
         let excess = self.known.len().saturating_sub(siblings::GENERATIONS + REMEMBERED);
         self.known.drain(..excess);
@@ -320,7 +322,7 @@ impl Follow {
                 && known.print.begins(&file).unwrap_or(false)
         });
         let offset = back.map_or_else(|| stream::first_data(&file), |at| self.known.remove(at).offset);
-        self.set_current(file, meta, offset, outlet)
+        self.set_current(file, meta, offset, None, outlet)
     }
 
     /// A stream's file lost what was read: the rest may be in a copy (copytruncate); the file itself begins anew.
@@ -357,10 +359,16 @@ impl Follow {
         found
     }
 
-    fn push_old(&mut self, sibling: Sibling, offset: u64, outlet: &Outlet) -> Result<(), Stopped> {
+    fn push_old(
+        &mut self,
+        sibling: Sibling,
+        offset: u64,
+        told: Option<&Identity>,
+        outlet: &Outlet,
+    ) -> Result<(), Stopped> {
         match Stream::new(outlet.stream(), sibling.file, &sibling.meta, offset) {
             Ok(stream) => {
-                self.announce(&stream, outlet)?;
+                self.announce(&stream, told, outlet)?;
                 self.old.push(stream);
                 Ok(())
             }
@@ -368,10 +376,17 @@ impl Follow {
         }
     }
 
-    fn set_current(&mut self, file: File, meta: &Metadata, offset: u64, outlet: &Outlet) -> Result<(), Stopped> {
+    fn set_current(
+        &mut self,
+        file: File,
+        meta: &Metadata,
+        offset: u64,
+        told: Option<&Identity>,
+        outlet: &Outlet,
+    ) -> Result<(), Stopped> {
         match Stream::new(outlet.stream(), file, meta, offset) {
             Ok(stream) => {
-                self.announce(&stream, outlet)?;
+                self.announce(&stream, told, outlet)?;
                 self.current = Some(stream);
                 self.said = None;
                 Ok(())
@@ -380,14 +395,19 @@ impl Follow {
         }
     }
 
-    fn announce(&self, stream: &Stream, outlet: &Outlet) -> Result<(), Stopped> {
+    /// Opens the stream for everybody, under the identity by which it was stored before if there is one.
+    fn announce(&self, stream: &Stream, told: Option<&Identity>, outlet: &Outlet) -> Result<(), Stopped> {
+        let now = stream.print.identity(&self.path);
+        let identity = told.unwrap_or(&now).clone();
+        let changed = identity != now;
         outlet.send_blocking(Read::Opened {
             stream: stream.id,
             source: self.source.clone(),
             file: Some(self.shown.clone()),
-            identity: stream.print.identity(&self.path),
+            identity,
             offset: stream.offset,
-        })
+        })?;
+        if changed { outlet.send_blocking(Read::Identity { stream: stream.id, identity: now }) } else { Ok(()) }
     }
 
     /// A file that a checkpoint names and that is nowhere any more: opened and closed, so that the checkpoint can go.
@@ -456,35 +476,32 @@ fn is_deleted(stream: &Stream) -> bool {
     stream.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
 }
 
-/// Finds each checkpoint's file: the offset for each file, and the checkpoints without one.
-///
-/// First by inode and head, then by head alone (a copy that copytruncate left).
-fn match_files(files: &[Option<Sibling>], checkpoints: &[(Identity, u64)]) -> (Vec<Option<u64>>, Vec<(Identity, u64)>) {
-    let mut places = vec![None; files.len()];
-    let mut lost = Vec::new();
-    let mut second = Vec::new();
-    for (identity, offset) in checkpoints {
+/// For each file the number of its checkpoint and the offset to go on at; and the checkpoints without a file.
+type Places = (Vec<Option<(usize, u64)>>, Vec<(Identity, u64)>);
+
+/// Finds each checkpoint's file: first by inode and head, then by head alone (a copy that copytruncate left).
+fn match_files(files: &[Option<Sibling>], checkpoints: &[(Identity, u64)]) -> Places {
+    let mut places: Vec<Option<(usize, u64)>> = vec![None; files.len()];
+    let mut rest = Vec::new();
+    for (of, (identity, offset)) in checkpoints.iter().enumerate() {
         let Identity::File { dev, ino, hashed, hash, .. } = identity else { continue };
         let Ok(hash) = u64::from_str_radix(hash, 16) else { continue };
         let print = Print { dev: *dev, ino: *ino, hashed: *hashed, hash };
-        let found = files.iter().enumerate().position(|(at, file)| {
-            file.as_ref().is_some_and(|f| {
-                places[at].is_none() && print.same_inode(&f.print) && print.begins(&f.file).unwrap_or(false)
-            })
-        });
-        match found {
+        let same = |f: &Sibling| print.same_inode(&f.print) && print.begins(&f.file).unwrap_or(false);
+        let found = (0..files.len()).find(|at| places[*at].is_none() && files[*at].as_ref().is_some_and(same));
+        match found.and_then(|at| Some((at, files[at].as_ref()?))) {
             // A power cut can leave a file shorter than what was read of it.
-            Some(at) => places[at] = files[at].as_ref().map(|file| (*offset).min(file.meta.len())),
-            None => second.push((identity, print, *offset)),
+            Some((at, file)) => places[at] = Some((of, (*offset).min(file.meta.len()))),
+            None => rest.push((of, print, *offset)),
         }
     }
-    for (identity, print, offset) in second {
-        let found = files.iter().enumerate().rev().position(|(at, file)| {
-            places[at].is_none() && file.as_ref().is_some_and(|f| is_copy(&print, f) && f.meta.len() >= offset)
-        });
-        match found.map(|from_end| files.len() - 1 - from_end) {
-            Some(at) => places[at] = Some(offset),
-            None => lost.push((identity.clone(), offset)),
+    let mut lost = Vec::new();
+    for (of, print, offset) in rest {
+        let same = |f: &Sibling| is_copy(&print, f) && f.meta.len() >= offset;
+        let found = (0..files.len()).rev().find(|at| places[*at].is_none() && files[*at].as_ref().is_some_and(same));
+        match found {
+            Some(at) => places[at] = Some((of, offset)),
+            None => lost.push(checkpoints[of].clone()),
         }
     }
     (places, lost)
