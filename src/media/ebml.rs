@@ -110,7 +110,9 @@ fn children(source: &mut Source<'_>, seen: &mut Seen, start: u64, end: u64) -> i
         let child = match element(source, at)? {
             Ok(child) => child,
             Err(None) => {
-                return Ok(Some(Found::new(State::Short, format!("an element is cut at byte {at}")).with("offset", at)));
+                return Ok(Some(
+                    Found::new(State::Short, format!("an element is cut at byte {at}")).with("offset", at),
+                ));
             }
             Err(Some(why)) => return Ok(Some(Found::new(State::Broken, why).with("offset", at))),
         };
