@@ -1,1 +1,157 @@
 //! Confirms, repairs and proves: carries out what `decide` asks for. I/O.
+//!
+//! One file per strategy. Everything may be run again after a crash: each repair first looks at what is there.
+//! Paths, addresses and identifiers in a task are hints from log lines; `roots` confines the paths, `address`
+//! the addresses.
+
+mod access;
+mod address;
+mod bot_api;
+mod command;
+mod directory;
+mod examine;
+mod http;
+mod look;
+mod output;
+mod part;
+pub mod quarantine;
+mod redownload;
+mod server;
+mod settings;
+mod url_source;
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::{BotApi, BotUser, CommandSpec, Secret, Settings, Timeouts};
+
+use crate::decide::{Repair, Task, TaskOutput, Work};
+use crate::ledger::Ledger;
+use crate::roots::Roots;
+use output::{Step, failed, permanent, transient};
+
+/// Carries out tasks. Clone it freely; clones share everything.
+#[derive(Clone)]
+pub struct Healer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    roots: Arc<Roots>,
+    ledger: Ledger,
+    /// For the Bot API server and probes of it; never follows redirects, has no total time-out.
+    client: Option<reqwest::Client>,
+    /// Files a repair is at work on.
+    busy: Arc<Mutex<HashSet<String>>>,
+}
+
+/// Says to work on other threads that nobody waits for it any more.
+#[derive(Clone, Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Sets the stop when the task's future ends or is dropped.
+struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Holds a file for one repair; given up when dropped.
+struct Hold {
+    busy: Arc<Mutex<HashSet<String>>>,
+    name: String,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+impl Healer {
+    /// A healer with these settings, confined to these roots.
+    #[must_use]
+    pub fn new(settings: Settings, roots: Arc<Roots>, ledger: Ledger) -> Self {
+        let client = http::client(&settings.timeouts).ok();
+        Self { inner: Arc::new(Inner { settings, roots, ledger, client, busy: Arc::default() }) }
+    }
+
+    /// Does the task. Ends within a second of `cancel` and at `task.limit`, at a safe point; never panics.
+    pub async fn run(&self, task: Task, cancel: CancellationToken) -> TaskOutput {
+        let stop = Stop::default();
+        let _ended = StopOnDrop(stop.clone());
+        let work = AssertUnwindSafe(self.work(&task, &stop)).catch_unwind();
+        let output = tokio::select! {
+            biased;
+            () = cancel.cancelled() => TaskOutput::Cancelled,
+            done = tokio::time::timeout(task.limit, work) => match done {
+                Ok(Ok(output)) => output,
+                Ok(Err(_)) => *permanent("failed to finish: a mistake in logmedic; please report it"),
+                Err(_) => overtime(&task),
+            },
+        };
+        output::sealed(output)
+    }
+
+    async fn work(&self, task: &Task, stop: &Stop) -> TaskOutput {
+        match &task.work {
+            Work::Look(question) => TaskOutput::Seen(self.look(question, stop).await),
+            Work::Act(repair) => self.act(task, repair, stop).await.unwrap_or_else(|output| *output),
+        }
+    }
+
+    async fn act(&self, task: &Task, repair: &Repair, stop: &Stop) -> Step<TaskOutput> {
+        match repair {
+            Repair::Redownload { from, path, expect } => self.redownload(task, from, path, expect, stop).await,
+            Repair::RestoreAccess { path } => self.restore_access(path).await,
+            Repair::CreateDirectory { path } => self.create_directory(path).await,
+            Repair::Quarantine { path, expect } => self.quarantine(task, path, expect, stop).await,
+            Repair::Command { name, path, variables } => self.command(task, name, path.as_deref(), variables).await,
+        }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Turns a hint into a confined path.
+    fn resolve(&self, hint: &str) -> Step<crate::roots::RootPath> {
+        Ok(self.inner.roots.resolve(hint, self.settings().working_dir.as_deref())?)
+    }
+
+    /// Takes a file for this repair alone.
+    fn hold(&self, name: String) -> Step<Hold> {
+        let mut busy = self.inner.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if !busy.insert(name.clone()) {
+            return Err(transient(format!("another repair of {name} is still under way")));
+        }
+        Ok(Hold { busy: self.inner.busy.clone(), name })
+    }
+}
+
+/// Runs `work` where it may block. It should look at its stop often.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Step<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| failed(format!("failed to finish: {error}")))
+}
+
+fn overtime(task: &Task) -> TaskOutput {
+    let detail = format!("it took longer than the {} s it may take", task.limit.as_secs());
+    match &task.work {
+        Work::Look(_) => TaskOutput::Seen(output::unknown(detail)),
+        Work::Act(_) => *transient(detail),
+    }
+}
