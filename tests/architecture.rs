@@ -21,8 +21,28 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
         ("outbox", (false, &["ledger"])),
         ("publish", (false, &[])),
         ("roots", (false, &[])),
-        ("setup", (false, &["acquire", "assemble", "classify", "correlate", "decide", "demo", "engine", "heal", "ledger",
-                            "media", "outbox", "publish", "roots", "supervise"])),
+        (
+            "setup",
+            (
+                false,
+                &[
+                    "acquire",
+                    "assemble",
+                    "classify",
+                    "correlate",
+                    "decide",
+                    "demo",
+                    "engine",
+                    "heal",
+                    "ledger",
+                    "media",
+                    "outbox",
+                    "publish",
+                    "roots",
+                    "supervise",
+                ],
+            ),
+        ),
         ("supervise", (false, &[])),
         ("vocab", (true, &[])),
     ])
@@ -36,8 +56,19 @@ const SHELL: &[(&str, &[&str])] = &[
 
 /// What a pure file may not name: clocks, sockets, files, the runtime, threads, the environment.
 const IMPURE: &[&str] = &[
-    "tokio::", "std::fs", "std::net", "std::process", "std::thread", "std::env", "Instant::now", "SystemTime::now",
-    "Utc::now", "Local::now", "rusqlite", "reqwest", "nix::",
+    "tokio::",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::env",
+    "Instant::now",
+    "SystemTime::now",
+    "Utc::now",
+    "Local::now",
+    "rusqlite",
+    "reqwest",
+    "nix::",
 ];
 
 fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
@@ -82,7 +113,12 @@ fn imports_point_one_way() {
             let rest = &text[place + "crate::".len()..];
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let known = rooms.contains_key(name.as_str());
-            if known && name != room && name != "vocab" && !allowed.contains(&name.as_str()) && !extra.contains(&name.as_str()) {
+            if known
+                && name != room
+                && name != "vocab"
+                && !allowed.contains(&name.as_str())
+                && !extra.contains(&name.as_str())
+            {
                 wrong.push(format!("{file} imports {name}"));
             }
         }

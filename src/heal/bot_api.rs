@@ -104,7 +104,7 @@ impl Healer {
         let Some((_, behind)) = hint.split_once("/file/bot") else { return Ok(hint.to_owned()) };
         let Some((token, path)) = behind.split_once('/') else { return Err(permanent("no path behind the token")) };
         let bot = token.split(':').next().unwrap_or_default().split('%').next().unwrap_or_default();
-        let ours = self.settings().bot_api.token.as_ref().and_then(|token| token.reveal().split(':').next());
+        let ours = self.settings().bot_api.token.as_ref().and_then(|token| token.expose().split(':').next());
         if ours.is_some_and(|ours| ours != bot && bot.bytes().all(|b| b.is_ascii_digit())) {
             return Err(permanent(format!("the file belongs to another bot ({bot})")));
         }
@@ -144,7 +144,7 @@ impl Healer {
             .map_err(|()| wrong())?
             .pop_if_empty()
             .extend(before)
-            .push(&format!("bot{}", token.reveal()))
+            .push(&format!("bot{}", token.expose()))
             .extend(behind);
         Ok(url)
     }
@@ -190,7 +190,7 @@ impl Healer {
         };
         // Some put a web server before those files: below the token the path is the same.
         let behind = self.settings().bot_api.token.as_ref().and_then(|token| {
-            let (_, behind) = server_path.split_once(token.reveal())?;
+            let (_, behind) = server_path.split_once(token.expose())?;
             Some(behind.trim_start_matches('/').to_owned())
         });
         let Some(behind) = behind else { return Err(why) };

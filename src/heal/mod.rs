@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{BotApi, BotUser, CommandSpec, Secret, Settings, Timeouts};
+pub use settings::{BotApi, BotUser, CommandSpec, Settings, Timeouts};
 
 use crate::decide::{Repair, Task, TaskOutput, Work};
 use crate::ledger::Ledger;
@@ -121,6 +121,8 @@ impl Healer {
             Repair::CreateDirectory { path } => self.create_directory(path).await,
             Repair::Quarantine { path, expect } => self.quarantine(task, path, expect, stop).await,
             Repair::Command { name, path, variables } => self.command(task, name, path.as_deref(), variables).await,
+            // The supervisor's to do: the engine never sends it here.
+            Repair::RestartBot { .. } => Err(permanent("failed to restart the bot: the healer does not hold it")),
         }
     }
 

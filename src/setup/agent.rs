@@ -18,8 +18,8 @@ use crate::ledger::{self, Ledger};
 use crate::outbox;
 use crate::publish::terminal::Terminal;
 use crate::roots::Roots;
-use crate::vocab::rfc3339;
 use crate::supervise::{self, BotCommand, BotEvent, BotSpec, Ended, systemd};
+use crate::vocab::rfc3339;
 
 /// Chunks between readers and the intake: 16 of at most 256 KiB, so a slow engine holds 4 MiB and then the readers.
 const READS: usize = 16;
@@ -114,9 +114,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     };
     let engine = tokio::spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
     let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
-    let sender = policy::telegram(&loaded).map(|settings| {
-        tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone()))
-    });
+    let sender = policy::telegram(&loaded)
+        .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
 
     let reload = Reload { ledger: ledger.clone(), rules: rules_in, policies: policies_in, specs, around };
     let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in };
@@ -278,9 +277,7 @@ async fn last_output(ledger: &Ledger, log: &std::path::Path) {
 
 fn position(ledger: &Ledger, log: &std::path::Path) -> Option<u64> {
     let checkpoints = ledger.checkpoints().unwrap_or_default();
-    let of = |checkpoint: &&acquire::Checkpoint| {
-        matches!(&checkpoint.identity, acquire::Identity::File { path, ino, .. } if path == log && *ino != 0)
-    };
+    let of = |checkpoint: &&acquire::Checkpoint| matches!(&checkpoint.identity, acquire::Identity::File { path, ino, .. } if path == log && *ino != 0);
     checkpoints.iter().filter(of).map(|checkpoint| checkpoint.offset).max()
 }
 
@@ -334,8 +331,10 @@ async fn export(ledger: Ledger, mut file: RecordsFile, recorded: Arc<Notify>, st
 fn open_records(loaded: &Loaded) -> Result<RecordsFile, Failure> {
     let config = &loaded.config.records;
     let rotation = Rotation { max_size: config.max_size.0, keep: config.keep };
-    RecordsFile::open(&loaded.records_path(), rotation)
-        .map_err(|error| Failure::Other { code: 77, message: format!("{error}; set [records] path to a place it may write") })
+    RecordsFile::open(&loaded.records_path(), rotation).map_err(|error| Failure::Other {
+        code: 77,
+        message: format!("{error}; set [records] path to a place it may write"),
+    })
 }
 
 /// What is read: the configured sources, and the bot's own output where no source covers it already.
@@ -344,7 +343,8 @@ fn sources(loaded: &Loaded, bot: Option<&BotSpec>) -> Result<Vec<SourceSpec>, Fa
     if let Some(bot) = bot {
         let covered = specs.iter().any(|spec| matches!(&spec.kind, SourceKind::Path { path, .. } if *path == bot.log));
         if !covered {
-            let shown = loaded.config.bot.log.as_ref().map_or_else(|| bot.log.display().to_string(), |log| log.shown.clone());
+            let shown =
+                loaded.config.bot.log.as_ref().map_or_else(|| bot.log.display().to_string(), |log| log.shown.clone());
             let taken = specs.iter().any(|spec| spec.name == BOT_SOURCE);
             let name = if taken { format!("{BOT_SOURCE}-output") } else { BOT_SOURCE.to_owned() };
             specs.push(SourceSpec { name, kind: SourceKind::Path { path: bot.log.clone(), shown } });

@@ -29,7 +29,13 @@ pub enum Command {
     /// Watch and heal; with COMMAND also be the bot's parent.
     Run(RunArgs),
     /// A self-contained show: a misbehaving Bot API server, a downloading bot, and logmedic healing it.
-    Demo(DemoArgs),
+    Demo(crate::demo::DemoArgs),
+    /// The misbehaving Bot API server of the demo, alone; for tests of other programs.
+    #[command(hide = true)]
+    DemoServer(crate::demo::ServerArgs),
+    /// The downloading bot of the demo, alone.
+    #[command(hide = true)]
+    DemoBot(crate::demo::BotArgs),
     /// Look at this folder and write a commented config.toml; never overwrites.
     Init(InitArgs),
     /// Check everything before it is needed: one line a check, with what would help.
@@ -91,17 +97,6 @@ pub struct RunArgs {
     /// The bot, and its arguments.
     #[arg(last = true, value_name = "COMMAND", allow_hyphen_values = true)]
     pub command: Vec<OsString>,
-}
-
-/// `demo`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct DemoArgs {
-    /// Run all six faults, print the table, exit.
-    #[arg(long)]
-    pub once: bool,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `init`.

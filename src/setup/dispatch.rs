@@ -32,6 +32,14 @@ fn dispatch(cli: Cli) -> Done {
         .map_err(|error| Failure::failed(format!("failed to find the working directory: {error}")))?;
     let file = cli.config.as_deref();
     match cli.command {
+        Command::Run(args) => commands::run::run(args, file, around),
+        Command::Demo(args) => commands::demo::demo(args),
+        Command::DemoServer(args) => commands::demo::server(args),
+        Command::DemoBot(args) => commands::demo::bot(args),
+        Command::Status(args) => commands::status::status(args, file, &around),
+        Command::Incidents(args) => commands::status::incidents(&args, file, &around),
+        Command::Jobs(args) => commands::status::jobs(&args, file, &around),
+        Command::Reload => commands::reload::reload(file, &around),
         Command::Init(args) => commands::init::init(&args, &around),
         Command::Check(args) => commands::check::check(args, file, &around, None),
         Command::Config(command) => commands::config::config(command, file, &around),

@@ -1,5 +1,6 @@
 //! Turns command line, environment and files into a running agent. I/O.
 
+pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod commands;
@@ -9,8 +10,10 @@ mod dotenv;
 pub mod init;
 pub mod load;
 mod overlay;
+pub mod policy;
 pub mod problem;
 pub mod reference;
+pub mod rulebook;
 mod schema;
 mod secrets;
 pub mod tree;

@@ -38,8 +38,7 @@ pub fn policy(loaded: &Loaded) -> Policy {
         },
         breaker: BreakerLimits { threshold: config.breaker.threshold, within: config.breaker.within.0 },
         space_check: config.disk.check_every.0,
-        server_restart: restart
-            .map(|command| ServerRestart { command, after: config.server_down.restart_after.0 }),
+        server_restart: restart.map(|command| ServerRestart { command, after: config.server_down.restart_after.0 }),
         fallback: match config.fallback.action {
             FallbackAction::Alert => Fallback::Alert,
             FallbackAction::Signal => Fallback::Signal(signal_number(&config.fallback.signal)),
@@ -132,7 +131,7 @@ pub fn bot(loaded: &Loaded, command: Vec<std::ffi::OsString>, raw: bool) -> BotS
             config::RestartPolicy::OnFailure => RestartWhen::OnFailure,
             config::RestartPolicy::Always => RestartWhen::Always,
         },
-        max: config.max_restarts,
+        max_restarts: config.max_restarts,
         window: config.restart_window.0,
         ..defaults
     };

@@ -7,8 +7,12 @@ use super::problem::Problems;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod demo;
 pub mod init;
 pub mod man;
+pub mod reload;
+pub mod run;
+pub mod status;
 pub mod version;
 
 /// Why a command failed, with its exit code.
@@ -42,6 +46,16 @@ impl Failure {
     pub fn io(what: &str, path: &std::path::Path, error: &io::Error) -> Self {
         let code = if error.kind() == io::ErrorKind::PermissionDenied { 77 } else { 1 };
         Self::Other { code, message: format!("failed to {what} {}: {error}", path.display()) }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(problems) => f.write_str(&problems.lines().join("; ")),
+            Self::Other { message, .. } => f.write_str(message),
+            Self::Pipe => f.write_str("failed to write the output: nobody reads it"),
+        }
     }
 }
 

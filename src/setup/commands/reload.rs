@@ -26,7 +26,10 @@ pub fn reload(file: Option<&Path>, around: &Surroundings) -> Done {
     let (_, problems) = rulebook::all(loaded.patterns_dir.as_deref())?;
     if !problems.is_empty() {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::Other { code: 78, message: format!("failed to reload, the old rules stay: {}", lines.join("; ")) });
+        return Err(Failure::Other {
+            code: 78,
+            message: format!("failed to reload, the old rules stay: {}", lines.join("; ")),
+        });
     }
     let pid = running_pid(&loaded.state_dir).ok_or_else(|| {
         let dir = loaded.state_dir.display();

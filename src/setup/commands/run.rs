@@ -27,14 +27,11 @@ pub fn run(args: RunArgs, file: Option<&Path>, around: Surroundings) -> Done {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let command = if args.command.is_empty() {
-        loaded.config.bot.command.iter().map(Into::into).collect()
-    } else {
-        args.command
-    };
+    let command =
+        if args.command.is_empty() { loaded.config.bot.command.iter().map(Into::into).collect() } else { args.command };
     let bot = (!command.is_empty()).then(|| policy::bot(&loaded, command, args.raw));
-    let (terminal, shown) =
-        Terminal::start(style).map_err(|error| Failure::failed(format!("failed to start the terminal's thread: {error}")))?;
+    let (terminal, shown) = Terminal::start(style)
+        .map_err(|error| Failure::failed(format!("failed to start the terminal's thread: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -28,7 +28,8 @@ fn open(file: Option<&Path>, around: &Surroundings) -> Result<Option<rusqlite::C
 }
 
 fn read<T: serde::de::DeserializeOwned>(db: &rusqlite::Connection, kind: &str, limit: u32) -> Result<Vec<T>, Failure> {
-    let rows = store::list(db, kind, limit).map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?;
+    let rows =
+        store::list(db, kind, limit).map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?;
     // A row of another version that cannot be read is passed over; the agent itself says so at its start.
     Ok(rows.iter().filter_map(|json| serde_json::from_str(json).ok()).collect())
 }
@@ -43,9 +44,12 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
     let db = open(file, around)?;
     let cases: Vec<Case> = db.as_ref().map(|db| read(db, "incident", 10_000)).transpose()?.unwrap_or_default();
     let jobs: Vec<Job> = db.as_ref().map(|db| read(db, "job", 10_000)).transpose()?.unwrap_or_default();
-    let count = |sql: &str| db.as_ref().and_then(|db| db.query_row(sql, [], |row| row.get::<_, u64>(0)).ok()).unwrap_or(0);
+    let count =
+        |sql: &str| db.as_ref().and_then(|db| db.query_row(sql, [], |row| row.get::<_, i64>(0)).ok()).unwrap_or(0);
     let records = count("SELECT coalesce(max(seq), 0) FROM record");
-    let owed = count("SELECT count(*) FROM notice n WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.key = n.key AND d.state = 'sent' AND d.revision >= n.revision)");
+    let owed = count(
+        "SELECT count(*) FROM notice n WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.key = n.key AND d.state = 'sent' AND d.revision >= n.revision)",
+    );
     let open = cases.iter().filter(|case| !case.ended()).count();
     let active = jobs.iter().filter(|job| matches!(job.state, JobState::Queued | JobState::Processing)).count();
     let mut out = stdout();
@@ -117,12 +121,13 @@ pub fn incidents(args: &ListArgs, file: Option<&Path>, around: &Surroundings) ->
 fn story(db: &rusqlite::Connection, id: &str, json: bool, out: &mut impl Write) -> Done {
     let failed = |error: rusqlite::Error| Failure::failed(format!("failed to read the state: {error}"));
     let mut query = db.prepare("SELECT json FROM record WHERE incident = ?1 ORDER BY seq LIMIT ?2").map_err(failed)?;
-    let lines: Vec<String> = query
-        .query_map((id, STORY_MAX), |row| row.get(0))
-        .and_then(Iterator::collect)
-        .map_err(failed)?;
+    let lines: Vec<String> =
+        query.query_map((id, STORY_MAX), |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
     if lines.is_empty() {
-        return Err(Failure::failed(format!("failed to find incident {}: `logmedic incidents` lists them", clean_line(id))));
+        return Err(Failure::failed(format!(
+            "failed to find incident {}: `logmedic incidents` lists them",
+            clean_line(id)
+        )));
     }
     for line in lines {
         if json {
