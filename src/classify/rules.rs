@@ -142,20 +142,22 @@ impl Entry {
 impl Rules {
     /// Reads and compiles rule files. What is wrong is left out and reported; the rest works.
     ///
-    /// Order: the user's files as given, then the shipped packs as given, `generic` last. A user's rule with the
+    /// Order: the user's files as given, then the shipped packs as given but each before those it needs, `generic`
+    /// last. A user's rule with the
     /// identifier of a shipped one replaces it; with `enabled = false` it switches it off.
     #[must_use]
     pub fn compile(sources: &[RuleSource]) -> (Self, Vec<Problem>) {
-        let mut ordered: Vec<&RuleSource> = sources.iter().collect();
-        ordered.sort_by_key(|source| (!source.user, source.pack == GENERIC && !source.user));
+        let mut read: Vec<(&RuleSource, Content)> = sources.iter().map(|source| (source, file::read(source))).collect();
         let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (source, content) in &mut read {
+            needs.entry(source.pack.clone()).or_default().append(&mut content.needs);
+        }
+        read.sort_by_key(|(source, _)| (!source.user, if source.user { 0 } else { depth(&source.pack, &needs) }));
         let mut problems = Vec::new();
         let mut entries: Vec<Entry> = Vec::new();
         let mut off: BTreeSet<String> = BTreeSet::new();
-        for source in ordered {
-            let Content { entries: read, off: switched, needs: needed, problems: found } = file::read(source);
+        for (_, Content { entries: read, off: switched, problems: found, .. }) in read {
             problems.extend(found);
-            needs.entry(source.pack.clone()).or_default().extend(needed);
             for entry in read {
                 match entries.iter().find(|earlier| earlier.id == entry.id) {
                     Some(earlier) if earlier.user == entry.user => problems.push(Problem {
@@ -281,6 +283,23 @@ impl Rules {
     pub fn packs(&self) -> impl Iterator<Item = &str> {
         self.needs.keys().map(String::as_str)
     }
+}
+
+/// How far behind a pack comes: behind every pack that needs it.
+fn depth(pack: &str, needs: &BTreeMap<String, Vec<String>>) -> usize {
+    if pack == GENERIC {
+        return usize::MAX;
+    }
+    // Each round moves one need further; a circle ends with the rounds.
+    let mut behind = BTreeSet::from([pack]);
+    for round in 0..needs.len() {
+        let users = needs.iter().filter(|(_, needed)| needed.iter().any(|name| behind.contains(name.as_str())));
+        behind = users.map(|(name, _)| name.as_str()).collect();
+        if behind.is_empty() {
+            return round;
+        }
+    }
+    needs.len()
 }
 
 fn info(entry: &Entry) -> RuleInfo {
