@@ -17,7 +17,8 @@ const HELD: &str = "bot";
 impl State {
     pub(super) fn bot(&mut self, event: &BotEvent, out: &mut Vec<Effect>) {
         match event {
-            BotEvent::Exited { wanted: true, .. } => {}
+            // Asked to end, or done with what it had to do.
+            BotEvent::Exited { wanted: true, .. } | BotEvent::Exited { code: 0, .. } => {}
             BotEvent::Exited { how, .. } => self.bot_exited(how, out),
             BotEvent::RestartIn { delay, restarts } => {
                 if let Some(id) = self.bot_case() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Timelike as _, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ struct Loop {
 pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToken) -> Result<(), Error> {
     let start = Instant::now();
     let rows = parts.ledger.rows()?.into_iter().filter_map(row_of).collect();
-    let now = Now { mono: Duration::ZERO, wall: Utc::now() };
+    let now = Now { mono: Duration::ZERO, wall: wall() };
     let (state, effects, bad) = State::restore(policy, seed, now, rows);
     for row in bad {
         tracing::error!("{row}");
@@ -121,7 +121,7 @@ fn row_of((kind, id, json): (String, String, String)) -> Option<Row> {
 
 impl Loop {
     fn now(&self) -> Now {
-        Now { mono: self.start.elapsed(), wall: Utc::now() }
+        Now { mono: self.start.elapsed(), wall: wall() }
     }
 
     /// Waits for something to happen and takes all that is there, up to a turn's worth. `None`: stop.
@@ -285,6 +285,12 @@ impl Loop {
         }
         // What the sources have read already: their positions, and what they found, are taken in.
         self.parts.batches.close();
+        self.parts.bot_events.close();
+        while let Ok(event) = self.parts.bot_events.try_recv() {
+            let now = self.now();
+            let effects = self.state.step(Input::Bot(event), now);
+            self.carry_out(durable(effects), Vec::new()).await;
+        }
         loop {
             let mut changes = Vec::new();
             let input = tokio::select! {
@@ -297,19 +303,27 @@ impl Loop {
             };
             let now = self.now();
             let effects = input.map(|input| self.state.step(input, now)).unwrap_or_default();
-            // Nothing new is started any more: it is looked at again at the next start.
-            let durable = effects.into_iter().filter(|e| !matches!(e, Effect::Start(_) | Effect::Bot { .. })).collect();
-            self.carry_out(durable, changes).await;
+            self.carry_out(durable(effects), changes).await;
         }
         while self.answers.strong_count() > 1 {
             let answer = tokio::time::timeout_at(until, answered.recv()).await;
             let Ok(Some((task, output))) = answer else { break };
             let now = self.now();
             let effects = self.state.step(Input::Finished { task, output }, now);
-            let durable = effects.into_iter().filter(|e| !matches!(e, Effect::Start(_) | Effect::Bot { .. })).collect();
-            self.carry_out(durable, Vec::new()).await;
+            self.carry_out(durable(effects), Vec::new()).await;
         }
     }
+}
+
+/// The date to the millisecond, as records show it.
+fn wall() -> DateTime<Utc> {
+    let now = Utc::now();
+    now.with_nanosecond(now.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(now)
+}
+
+/// What must still be written when nothing new is started any more: it is looked at again at the next start.
+fn durable(effects: Vec<Effect>) -> Vec<Effect> {
+    effects.into_iter().filter(|effect| !matches!(effect, Effect::Start(_) | Effect::Bot { .. })).collect()
 }
 
 fn take_batch(batch: Batch, changes: &mut Vec<Change>) -> Option<Input> {

@@ -163,11 +163,13 @@ async fn attend(
 ) -> (u8, Option<EngineTask>) {
     let stop_bot = CancellationToken::new();
     let log = bot.as_ref().map(|spec| spec.log.clone());
+    let mut last_word = None;
     let mut bot = match bot {
         Some(spec) => {
             readers_ready(crew.ledger, &spec.log).await;
             let (spill_in, spill) = mpsc::channel(SPILL);
             tokio::spawn(spilled(spill, crew.reads));
+            last_word = Some(events.clone());
             Some(tokio::spawn(supervise::run(spec, events, orders, spill_in, stop_bot.clone())))
         }
         None => {
@@ -204,6 +206,10 @@ async fn attend(
             ended = ended(&mut bot), if bot.is_some() => {
                 if let Some(log) = &log {
                     last_output(crew.ledger, log).await;
+                }
+                if let Some(events) = &last_word {
+                    // Nobody restarts it any more. The engine may be gone; then there is nobody to tell.
+                    let _ = events.send(BotEvent::GaveUp { restarts: 0 }).await;
                 }
                 tracing::info!("the bot ended: {}", ended.how);
                 return (u8::try_from(ended.code).unwrap_or(1), engine_runs.then_some(engine));

@@ -142,9 +142,9 @@ pub enum BotEvent {
         /// How many restarts so far.
         restarts: u32,
     },
-    /// It failed too often; it stays down.
+    /// It stays down: it failed too often, or is not to be restarted at all.
     GaveUp {
-        /// How many restarts within the window.
+        /// How many restarts within the window; 0 when none was allowed.
         restarts: u32,
     },
 }
