@@ -203,6 +203,8 @@ async fn a19_hours_offline_are_told_once_in_order_and_by_their_newest_state() {
     }
     let fake = Fake::on(socket).await;
     fake.until_texts(ANA, 5).await;
+    // Held open, so that SQLite's own files stay where they are while they are read.
+    let held = sender.ledger.clone();
     sender.stop().await;
     assert_eq!(subjects(&fake, ANA), [0, 1, 2, 3, 4]);
     assert!(first_lines(&fake, ANA).iter().all(|line| line.contains("Healed")));
@@ -212,6 +214,7 @@ async fn a19_hours_offline_are_told_once_in_order_and_by_their_newest_state() {
         let token = TOKEN.split_once(':').unwrap().1.as_bytes();
         assert!(!bytes.windows(token.len()).any(|found| found == token), "the token is in the state directory");
     }
+    drop(held);
 }
 
 #[tokio::test]
@@ -397,6 +400,15 @@ async fn a19_a_new_admin_is_not_told_old_stories() {
     sender.put(vec![notice(2, 1, Stage::Working)]).await;
     sender.stop().await;
     assert_eq!((subjects(&fake, ANA), subjects(&fake, BOB)), (vec![1, 2], vec![2]));
+}
+
+#[tokio::test]
+async fn h4_without_a_ledger_admins_are_told_at_once() {
+    let fake = Fake::start().await;
+    fake.script(BOB, [Answer::Error(403, "Forbidden: bot was blocked by the user", Value::Null)]);
+    let mine = settings(&fake, &[ANA, BOB], quick());
+    assert_eq!(outbox::tell_now(&mine, &notice(1, 1, Stage::Working)).await, 1);
+    assert_eq!(first_lines(&fake, ANA), ["🔧 Repairing · corrupt file"]);
 }
 
 #[tokio::test]

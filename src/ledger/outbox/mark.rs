@@ -11,7 +11,7 @@ const KEPT: i64 = 2_000;
 /// How long told and ended notices are kept: a chat that is dead for a day still gets the last day's.
 const KEEP_MS: i64 = 26 * 3_600_000;
 
-/// Puts notices into a digest (an existing one, or `digest:N` for the first one's place `N`), and says its key.
+/// Puts notices into a digest message, which is made when it is new.
 ///
 /// # Errors
 /// What SQLite failed with.
@@ -75,7 +75,7 @@ pub fn sending(tx: &Transaction<'_>, chat: i64, key: &str) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Marks what a message tells now. `posted`: it is a new message, not an edit.
+/// Marks what a message that arrived tells now.
 ///
 /// # Errors
 /// What SQLite failed with.
