@@ -10,7 +10,7 @@ mod kill;
 
 use std::time::{Duration, Instant};
 
-use fake::{Answer, Fake, Inner};
+use fake::{Answer, Fake, Inner, PATIENCE, TOKEN};
 use harness::{
     ANA, BOB, Sender, ended, first_lines, notice, open, put, quick, repeats, settings, setup, subjects, until_ledger,
     working,
@@ -184,27 +184,37 @@ async fn a19_silence_and_5xx_are_tried_again_and_a_repeat_says_so() {
 async fn a19_hours_offline_are_told_once_in_order_and_by_their_newest_state() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let url = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
+    let url: url::Url = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = Fake::start().await;
-    let offline = TelegramSettings { api_url: url, ..settings(&elsewhere, &[ANA], quick()) };
-    let sender = Sender::start(dir.path(), offline.clone()).await;
+    // After the first refusal it waits long enough to be cut while no call is under way.
+    let patient = Pace { backoff: PATIENCE, backoff_cap: PATIENCE, ..quick() };
+    let offline = |pace| TelegramSettings { api_url: url.clone(), ..settings(&elsewhere, &[ANA], pace) };
+    let sender = Sender::start(dir.path(), offline(patient)).await;
     for number in 0..5 {
         sender.put(vec![notice(number, 1, Stage::Working)]).await;
     }
-    // Refused at least once, then restarted while still offline.
-    until_ledger(&sender.ledger, "SELECT count(*) FROM delivery WHERE error LIKE '%onnect%'", |count| count > 0).await;
+    let refused = "SELECT count(*) FROM delivery WHERE state = 'owed' AND error LIKE '%onnect%'";
+    until_ledger(&sender.ledger, refused, |count| count == 1).await;
     sender.crash().await;
-    let sender = Sender::start(dir.path(), offline).await;
+    let sender = Sender::start(dir.path(), offline(quick())).await;
     for number in 0..5 {
         sender.put(vec![notice(number, 2, ended(OutcomeResult::Healed))]).await;
     }
     let fake = Fake::on(socket).await;
     fake.until_texts(ANA, 5).await;
+    // Held open, so that SQLite's own files stay where they are while they are read.
+    let held = sender.ledger.clone();
     sender.stop().await;
     assert_eq!(subjects(&fake, ANA), [0, 1, 2, 3, 4]);
     assert!(first_lines(&fake, ANA).iter().all(|line| line.contains("Healed")));
     assert_eq!((repeats(&fake, ANA), fake.with(|inner| inner.calls.len())), (0, 5), "nothing left while offline");
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let token = TOKEN.split_once(':').unwrap().1.as_bytes();
+        assert!(!bytes.windows(token.len()).any(|found| found == token), "the token is in the state directory");
+    }
+    drop(held);
 }
 
 #[tokio::test]
@@ -390,6 +400,15 @@ async fn a19_a_new_admin_is_not_told_old_stories() {
     sender.put(vec![notice(2, 1, Stage::Working)]).await;
     sender.stop().await;
     assert_eq!((subjects(&fake, ANA), subjects(&fake, BOB)), (vec![1, 2], vec![2]));
+}
+
+#[tokio::test]
+async fn h4_without_a_ledger_admins_are_told_at_once() {
+    let fake = Fake::start().await;
+    fake.script(BOB, [Answer::Error(403, "Forbidden: bot was blocked by the user", Value::Null)]);
+    let mine = settings(&fake, &[ANA, BOB], quick());
+    assert_eq!(outbox::tell_now(&mine, &notice(1, 1, Stage::Working)).await, 1);
+    assert_eq!(first_lines(&fake, ANA), ["🔧 Repairing · corrupt file"]);
 }
 
 #[tokio::test]

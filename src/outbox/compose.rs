@@ -55,6 +55,13 @@ impl Rendered {
     }
 }
 
+/// Text that strangers wrote may be megabytes; what is far behind the part that is shown is not looked at.
+const LOOKED_AT: usize = 16 * 1024;
+
+fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LOOKED_AT)]
+}
+
 /// How a piece of text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
@@ -92,14 +99,14 @@ impl Draft {
 
     /// Adds text that strangers wrote, as code: one line (or several in a `pre`), no secrets, nothing hidden.
     pub(super) fn hostile(&mut self, style: Style, text: &str, limit: usize) {
-        let text = redact(text);
+        let text = redact(bounded(text));
         let text = if style == Style::Pre { printable(text.trim()) } else { clean_line(text.trim()) };
         self.push(style, &shorten(&text, limit));
     }
 
     /// Adds a sentence that may quote strangers: what stands in backticks or looks like a link becomes code.
     pub(super) fn prose(&mut self, text: &str, limit: usize) {
-        let text = redact(text);
+        let text = redact(bounded(text));
         let text = clean_line(text.trim());
         let text = shorten(&text, limit);
         if text.split(' ').filter(|word| looks_linked(word)).count() > CODE_WORDS || text.matches('`').count() > 12 {

@@ -1,7 +1,7 @@
 //! Judges what Telegram answered: arrived, wait, gone, never, or nobody knows. Pure.
 //!
-//! teloxide's typed errors lag behind the server's texts (`research` of its 0.17: unknown texts come as `Unknown`),
-//! so the texts themselves are matched. Texts as the Bot API server 10.0 writes them.
+//! teloxide's typed errors lag behind the server's texts (with 0.17 many come as `Unknown`), so the texts themselves are
+//! matched. Texts as the Bot API server 10.0 writes them.
 
 use std::time::Duration;
 

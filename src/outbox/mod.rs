@@ -17,6 +17,6 @@ mod texts;
 pub use check::{Check, CheckReport, check};
 pub use compose::Rendered;
 pub use render::{digest, render};
-pub use sender::run;
+pub use sender::{run, tell_now};
 pub use settings::{Lang, Pace, TelegramSettings};
 pub use texts::{Texts, TextsError};

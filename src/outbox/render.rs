@@ -2,7 +2,7 @@
 
 use super::compose::{Draft, Rendered, Style};
 use super::texts::{Part, Texts, parts};
-use crate::vocab::{Class, Notice, OutcomeResult, Severity, Stage, StepTold, Story, Strategy};
+use crate::vocab::{Class, Notice, OutcomeResult, Severity, Stage, StepTold, Story, Strategy, redact};
 
 /// Bounds in UTF-16 units; together they stay far below 4096.
 const SUBJECT: usize = 300;
@@ -221,7 +221,8 @@ fn listed(draft: &mut Draft, notice: &Notice, texts: &Texts) {
             let key = stage_key(stage);
             let name = texts.get(&format!("class.{class}"));
             draft.push(Style::Plain, &format!("{} {name} · ", texts.get(&format!("icon.{key}"))));
-            draft.hostile(Style::Code, &tail(&subject.value), LISTED_SUBJECT);
+            // Hidden before it is cut: half a token is not recognised.
+            draft.hostile(Style::Code, &tail(&redact(&subject.value)), LISTED_SUBJECT);
             let state = match stage {
                 Stage::Held { on, .. } => texts.fill("state.held", &[("on", &held_on(on, texts))]),
                 _ => texts.get(&format!("state.{key}")).to_owned(),
@@ -239,12 +240,10 @@ fn listed(draft: &mut Draft, notice: &Notice, texts: &Texts) {
 
 /// The end of a long path says more than its start.
 fn tail(path: &str) -> String {
-    let length = path.chars().count();
-    if length < LISTED_SUBJECT {
-        return path.to_owned();
+    match path.char_indices().rev().nth(LISTED_SUBJECT - 3) {
+        Some((at, _)) if at > 0 => format!("…{}", &path[at..]),
+        _ => path.to_owned(),
     }
-    let end: String = path.chars().skip(length + 2 - LISTED_SUBJECT).collect();
-    format!("…{end}")
 }
 
 /// Where a notice stands in a digest.
@@ -408,6 +407,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+        #[test]
+        fn any_text_makes_a_message_that_telegram_takes(subject in ".{0,400}", text in ".{0,2000}", detail in ".{0,800}") {
+            let stage = Stage::Ended {
+                result: OutcomeResult::Refused,
+                detail: detail.clone(),
+                remedy: Some(subject.clone()),
+                duration_ms: 1,
+            };
+            let notice = incident(&subject, &text, vec![], stage);
+            let texts = Texts::shipped(Lang::Es);
+            sound(&render(&notice, &texts).with_last_line("(posible repetición)"));
+            sound(&digest(&[notice.clone(), notice], 1, &texts));
+        }
+    }
+
     #[test]
     fn secrets_are_hidden_wherever_they_stand() {
         let token = "123456:AAFakeFakeFakeFakeFakeFakeFakeFake123";
@@ -417,9 +433,10 @@ mod tests {
             remedy: Some(format!("curl https://h/bot{token}/getMe")),
             duration_ms: 1,
         };
-        let notice = incident(&format!("/srv/{token}/a.mp4"), &format!("bot{token}"), vec![], stage);
+        let subject = format!("/srv/{token}/videos/a_film_with_a_long_name_01.mp4");
+        let notice = incident(&subject, &format!("bot{token}"), vec![], stage);
         for message in [render(&notice, &Texts::shipped(Lang::En)), digest(&[notice], 0, &Texts::shipped(Lang::En))] {
-            assert!(!message.text.contains("AAFake"), "{}", message.text);
+            assert!(!message.text.contains("Fake"), "{}", message.text);
         }
     }
 

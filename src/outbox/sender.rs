@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::Verdict;
 use super::plan::Plan;
+use super::render::render;
 use super::settings::TelegramSettings;
 use super::take::{After, Job, look, ms, settle, take};
-use super::telegram::Telegram;
+use super::telegram::{How, Telegram};
 use super::texts::Texts;
 use crate::ledger::{Ledger, outbox as table};
-use crate::vocab::Rng;
+use crate::vocab::{Notice, Rng};
 
 /// How often what was told long ago is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -96,6 +97,20 @@ pub async fn run(ledger: Ledger, settings: TelegramSettings, wake: Arc<Notify>, 
         // What is on its way now is `sending` in the ledger: the next start repeats it and says so.
         loops.shutdown().await;
     }
+}
+
+/// Tells every admin at once, without the ledger, and says how many were reached.
+///
+/// Only for the moment when the ledger itself cannot be written (its disk is full): nothing is tried again, nothing is
+/// remembered, so the caller limits how often.
+pub async fn tell_now(settings: &TelegramSettings, notice: &Notice) -> usize {
+    let texts = Texts::load(settings.language, settings.templates_dir.as_deref())
+        .unwrap_or_else(|_| Texts::shipped(settings.language));
+    let Ok(telegram) = Telegram::new(settings) else { return 0 };
+    let message = render(notice, &texts);
+    let calls = settings.admins.iter().map(|&chat| telegram.deliver(chat, How::Post { reply_to: None }, &message));
+    let verdicts = futures_util::future::join_all(calls).await;
+    verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Arrived(_))).count()
 }
 
 async fn adopt(ledger: &Ledger, admins: Vec<i64>) -> Result<(), crate::ledger::Error> {

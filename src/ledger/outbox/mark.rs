@@ -11,7 +11,7 @@ const KEPT: i64 = 2_000;
 /// How long told and ended notices are kept: a chat that is dead for a day still gets the last day's.
 const KEEP_MS: i64 = 26 * 3_600_000;
 
-/// Puts notices into a digest (an existing one, or `digest:N` for the first one's place `N`), and says its key.
+/// Puts notices into a digest message, which is made when it is new.
 ///
 /// # Errors
 /// What SQLite failed with.
@@ -75,7 +75,7 @@ pub fn sending(tx: &Transaction<'_>, chat: i64, key: &str) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Marks what a message tells now. `posted`: it is a new message, not an edit.
+/// Marks what a message that arrived tells now.
 ///
 /// # Errors
 /// What SQLite failed with.
@@ -241,4 +241,84 @@ pub fn prune(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> rusqli
         [],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{adopt, digests, members, owed, put};
+    use super::*;
+    use crate::ledger::Ledger;
+    use crate::vocab::{Class, Id, Notice, OutcomeResult, Rng, Stage, Story, Subject, SubjectKind};
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    const CHAT: i64 = 7;
+
+    fn notice(number: u64, ended: bool, at: DateTime<Utc>) -> Notice {
+        let incident = Id::new(at, &mut Rng::new(number));
+        let ending =
+            || Stage::Ended { result: OutcomeResult::Healed, detail: String::new(), remedy: None, duration_ms: 1 };
+        let story = Story::Incident {
+            incident,
+            class: Class::Timeout,
+            subject: Subject { kind: SubjectKind::File, value: "a".into() },
+            source: "bot".into(),
+            text: String::new(),
+            count: 1,
+            steps: vec![],
+            stage: if ended { ending() } else { Stage::Working },
+        };
+        Notice { key: format!("k{number}"), revision: 1, severity: Severity::Error, story, at }
+    }
+
+    fn tell(tx: &Transaction<'_>, key: &str, told: &[&str]) -> rusqlite::Result<()> {
+        let told: Vec<(String, i64)> = told.iter().map(|key| ((*key).to_owned(), 1)).collect();
+        sending(tx, CHAT, key)?;
+        let marks = Sent { message_id: 1, shown: 1, at: 1, posted: true, told: &told, least: Severity::Info };
+        sent(tx, CHAT, key, &marks)
+    }
+
+    #[tokio::test]
+    async fn what_was_told_long_ago_is_forgotten_but_not_what_an_open_digest_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let now = DateTime::from_timestamp(1_795_000_000, 0).unwrap();
+        let old = now - TimeDelta::hours(27);
+        ledger
+            .write(move |tx| {
+                adopt(tx, &[CHAT])?;
+                for (number, ended, at) in
+                    [(1, true, old), (2, true, now), (3, false, old), (4, true, old), (5, true, old)]
+                {
+                    put(tx, &notice(number, ended, at))?;
+                }
+                tell(tx, "k1", &["k1"])?;
+                tell(tx, "k2", &["k2"])?;
+                group(tx, CHAT, "digest:3", &["k3".into(), "k4".into()])?;
+                tell(tx, "digest:3", &["k3", "k4"])?;
+                prune(tx, now)
+            })
+            .await
+            .unwrap();
+        let keys = |query: &'static str| {
+            let list = |connection: &rusqlite::Connection| {
+                connection.prepare(query)?.query_map([], |row| row.get::<_, String>(0))?.collect()
+            };
+            ledger.read(list).map(|keys: Vec<String>| keys.join(" ")).unwrap()
+        };
+        assert_eq!(keys("SELECT key FROM notice ORDER BY ord"), "k2 k3 k4 k5", "k5 was never told");
+        assert_eq!(keys("SELECT key FROM delivery ORDER BY key"), "digest:3 k2 k3 k4");
+        let waiting = ledger.read(|connection| owed(connection, CHAT, Severity::Info)).unwrap();
+        assert_eq!(waiting.iter().map(|owed| owed.key.as_str()).collect::<Vec<_>>(), ["k5"]);
+        ledger
+            .write(move |tx| {
+                put(tx, &Notice { revision: 2, ..notice(3, true, old) })?;
+                tx.execute("UPDATE delivery SET revision = 2 WHERE key = 'k3'", [])?;
+                finish(tx, Severity::Info)?;
+                prune(tx, now)
+            })
+            .await
+            .unwrap();
+        assert_eq!(ledger.read(|connection| digests(connection, CHAT)).unwrap(), [], "all of it is over");
+        assert!(ledger.read(|connection| members(connection, CHAT, "digest:3")).unwrap().is_empty());
+    }
 }
