@@ -4,7 +4,7 @@
 //! wherever it is moved. A new generation's stream is always opened before an older one is closed, so that whoever
 //! stores checkpoints never stands without one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -22,6 +22,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const DELETED_GRACE: Duration = Duration::from_secs(60);
 /// How many rotated files are held open per path, whatever a writer does.
 const MAX_OLD: usize = 64;
+/// How often a directory is read again when each time something new is found in it.
+const SCANS: u32 = 8;
 /// How many finished generations are remembered even when they are no longer beside the file.
 const REMEMBERED: usize = 64;
 
@@ -135,7 +137,8 @@ impl Follow {
         let generations = files.len();
         files.push(live);
         let (places, lost) = match_files(&files, checkpoints);
-        let newest = places.iter().rposition(Option::is_some);
+        let oldest = places.iter().position(Option::is_some);
+        let floor = oldest.and_then(|at| files[at].as_ref()).map(|file| stream::birth(&file.meta));
         let mut gone = Vec::new();
         for (identity, offset) in lost {
             gone.push(self.open_gone(identity.clone(), offset, outlet)?);
@@ -147,8 +150,9 @@ impl Follow {
             match places[at] {
                 Some((of, offset)) => self.push_old(sibling, offset, Some(&checkpoints[of].0), outlet)?,
                 None if !sibling.named => {}
-                None if newest.is_some_and(|newest| at > newest)
+                None if oldest.is_some_and(|oldest| at > oldest)
                     && sibling.meta.len() > 0
+                    && sibling.meta.modified().ok() >= floor
                     && !matched.iter().any(|print| is_copy(print, &sibling)) =>
                 {
                     self.push_old(sibling, 0, None, outlet)?;
@@ -247,21 +251,22 @@ impl Follow {
         let now = Instant::now();
         let followed = leaving || self.current.as_ref().is_some_and(|current| current.offset > 0);
         let mut closed = false;
-        let mut at = 0;
-        while at < self.old.len() {
-            let (stream, last) = (&self.old[at], at + 1 == self.old.len());
+        // Strictly in order: at a restart, whatever is younger than the oldest file with a checkpoint and has none itself
+        // is known to be unread.
+        while let Some(stream) = self.old.first() {
+            let last = self.old.len() == 1;
             let quiet = now.duration_since(stream.since);
             // The last one stays while nothing has come after it: a bot that does not reopen its log goes on in it.
             let ends = (stream.over && (!last || leaving || self.current.is_some()))
                 || (stream.drained && quiet >= GRACE && (!last || followed))
-                || (stream.drained && self.old.len() - at > MAX_OLD)
+                || (stream.drained && self.old.len() > MAX_OLD)
                 || (stream.drained && quiet >= DELETED_GRACE && is_deleted(stream));
             if !ends {
-                at += 1;
-                continue;
+                break;
             }
-            let stream = self.old.remove(at);
+            let stream = self.old.remove(0);
             self.known.push(Known { print: stream.print, offset: stream.offset });
+            self.floor = self.floor.min(stream.birth);
             outlet.send_blocking(Read::Closed { stream: stream.id })?;
             closed = true;
         }
@@ -278,34 +283,44 @@ impl Follow {
         if let Some(mut stream) = self.current.take() {
             stream.since = Instant::now();
             stream.drained = false;
-            self.floor = self.floor.max(stream.birth);
+            self.floor = stream.birth;
             self.old.push(stream);
         }
     }
 
-    /// Opens generations that came and went between two looks.
+    /// Opens generations that came and went between two looks, and puts the open ones in order.
+    ///
+    /// Files move while a directory is read, so it is read until it shows nothing new.
     fn scan(&mut self, live: Option<&Metadata>, outlet: &Outlet) -> Result<(), Stopped> {
-        let found = self.siblings(&[]);
-        let mut fresh = Vec::new();
-        for sibling in found {
-            let is_live = live.is_some_and(|live| is_inode(live, &sibling));
-            let held = self
-                .old
-                .iter()
-                .chain(&self.current)
-                .any(|s| s.print.same_inode(&sibling.print) || is_copy(&s.print, &sibling));
-            let known = self.known.iter().any(|known| is_known(known, &sibling) || is_copy(&known.print, &sibling));
-            let younger = sibling.meta.modified().is_ok_and(|at| at >= self.floor);
-            if !is_live && !held && !known && younger && sibling.meta.len() > 0 {
-                fresh.push(sibling);
+        for _ in 0..SCANS {
+            let found = self.siblings(&[]);
+            let order: HashMap<(u64, u64), usize> =
+                found.iter().enumerate().map(|(at, sibling)| ((sibling.print.dev, sibling.print.ino), at)).collect();
+            let fresh: Vec<Sibling> = found.into_iter().filter(|sibling| self.is_new(sibling, live)).collect();
+            let is_done = fresh.is_empty();
+            for sibling in fresh {
+                self.push_old(sibling, 0, None, outlet)?;
             }
-        }
-        for sibling in fresh {
-            self.push_old(sibling, 0, None, outlet)?;
+            // What is not beside the path any more is older than what is.
+            self.old.sort_by_key(|stream| order.get(&(stream.print.dev, stream.print.ino)).copied());
+            if is_done {
+                break;
+            }
         }
         let excess = self.known.len().saturating_sub(siblings::GENERATIONS + REMEMBERED);
         self.known.drain(..excess);
         Ok(())
+    }
+
+    /// Whether a sibling is a generation that nobody has read.
+    fn is_new(&self, sibling: &Sibling, live: Option<&Metadata>) -> bool {
+        let mut open = self.old.iter().chain(&self.current);
+        let floor = self.old.iter().map(|stream| stream.birth).min().unwrap_or(self.floor).min(self.floor);
+        !live.is_some_and(|live| is_inode(live, sibling))
+            && sibling.meta.len() > 0
+            && sibling.meta.modified().is_ok_and(|at| at >= floor)
+            && !open.any(|stream| stream.print.same_inode(&sibling.print) || is_copy(&stream.print, sibling))
+            && !self.known.iter().any(|known| is_known(known, sibling) || is_copy(&known.print, sibling))
     }
 
     /// Takes the file that is now at the path: from its start, or where it was left if it has come back.
