@@ -255,7 +255,8 @@ fn h3_open_secrets_and_configuration_are_refused() {
 fn config_show_tells_where_each_value_comes_from_and_hides_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path();
-    let config = "[retry]\nattempts = 4\n[[root]]\nname = 'm'\npath = 'models'\n[mode]\n\"aria2.disk_full\" = 'off'\n";
+    let config = "[retry]\nattempts = 4\n[[root]]\nname = 'm'\npath = 'models'\n[mode]\n\"aria2.disk_full\" = 'off'\n\
+                  [bot.env]\nAPI_KEY = 'hunter2'\nLANG = 'C'\n[download]\nhosts = ['a.example']\n";
     write(&base.join("cfg/logmedic/config.toml"), config);
     write(&base.join("cfg/logmedic/.env"), "TELEGRAM_TOKEN=123456:GOOD\n");
     let show = |args: &[&str]| {
@@ -278,7 +279,7 @@ fn config_show_tells_where_each_value_comes_from_and_hides_secrets() {
     assert_eq!(value("root.0.path").0, base.join("cfg/logmedic/models").display().to_string());
     assert_eq!(value("state.dir").0, base.join("state/logmedic").display().to_string());
     let (_, out, _) = show(&[]);
-    assert!(!out.contains("GOOD"), "{out}");
+    assert!(!out.contains("GOOD") && !out.contains("hunter2") && out.contains("LANG = \"C\""), "{out}");
     let read: toml::Table = out.parse().unwrap_or_else(|error| panic!("what is shown is TOML: {error}\n{out}"));
     assert_eq!(read["mode"]["aria2.disk_full"].as_str(), Some("off"));
 }

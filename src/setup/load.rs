@@ -26,8 +26,8 @@ const PARTS_MAX: usize = 100;
 /// More problems than this help nobody; the first ones are shown.
 const PROBLEMS_MAX: usize = 100;
 
-/// Where the process finds itself.
-#[derive(Clone, Debug)]
+/// Where the process finds itself. No `Debug`: environments hold tokens.
+#[derive(Clone)]
 pub struct Surroundings {
     /// Environment variables.
     pub vars: BTreeMap<String, String>,
@@ -139,7 +139,8 @@ impl Reading<'_> {
         }
         let user = self.around.xdg("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("logmedic/config.toml"));
         let places = user.into_iter().chain([PathBuf::from("/etc/logmedic/config.toml")]);
-        places.into_iter().find(|path| !matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound))
+        // A home that may not be entered (a unit with ProtectHome) has no configuration for us.
+        places.into_iter().find(|path| path.exists())
     }
 
     fn load(mut self, file: Option<PathBuf>) -> Result<Loaded, Problems> {

@@ -34,6 +34,10 @@ const BOTS_NAMES: &[(&str, &[&str])] = &[
 pub(super) fn keys(tree: &mut Node, variables: &[Variable], problems: &mut Vec<Problem>) {
     for variable in variables {
         let Some(rest) = variable.name.strip_prefix(PREFIX) else { continue };
+        // Set to nothing means not set: compose files and units cannot leave a variable out.
+        if variable.text.is_empty() {
+            continue;
+        }
         if !rest.contains("__") && !matches!(top_level(rest), Some(Kind::Leaf(..))) {
             continue;
         }

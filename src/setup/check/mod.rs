@@ -77,7 +77,7 @@ pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<&[String]
     }
     findings.extend(files::sources(&loaded.config));
     findings.extend(places::state_and_records(loaded));
-    findings.extend(places::roots(&loaded.config));
+    findings.extend(places::roots(loaded));
     findings.extend(places::disks(loaded));
     findings.extend(system::privileges(&loaded.config));
     findings.extend(system::watches());

@@ -13,7 +13,7 @@ use regex::Regex;
 use super::Finding;
 use super::files::{may, nearest_existing};
 use super::system::user_name;
-use crate::setup::config::{Config, Root};
+use crate::setup::config::Root;
 use crate::setup::load::Loaded;
 use crate::setup::units::Size;
 
@@ -50,15 +50,15 @@ fn writable(check: &'static str, dir: &Path, other: &str) -> Finding {
 }
 
 /// Each root: there, usable, and what in it differs from the policy.
-pub(super) fn roots(config: &Config) -> Vec<Finding> {
-    if config.root.is_empty() {
+pub(super) fn roots(loaded: &Loaded) -> Vec<Finding> {
+    if loaded.config.root.is_empty() {
         let remedy = "add [[root]] with name = \"models\" and path = \"models\"";
         return vec![Finding::warn("root", "no root: every repair of a file will be refused", remedy)];
     }
-    config.root.iter().flat_map(|root| self::root(root, config)).collect()
+    loaded.config.root.iter().flat_map(|root| self::root(root, &loaded.state_dir)).collect()
 }
 
-fn root(root: &Root, config: &Config) -> Vec<Finding> {
+fn root(root: &Root, state: &Path) -> Vec<Finding> {
     let (name, path) = (&root.name, &root.path.path);
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
@@ -92,14 +92,16 @@ fn root(root: &Root, config: &Config) -> Vec<Finding> {
         Err(finding) => findings.push(finding),
     }
     findings.extend(layout(root));
-    findings.extend(state_inside(root, config));
+    findings.extend(state_inside(root, state));
     findings
 }
 
 /// State inside a root would make logmedic a part of what it repairs.
-fn state_inside(root: &Root, config: &Config) -> Option<Finding> {
-    let state = config.state.dir.as_ref().filter(|dir| dir.path.starts_with(&root.path.path))?;
-    let detail = format!("{}: the state directory {} lies inside this root", root.name, state.shown);
+fn state_inside(root: &Root, state: &Path) -> Option<Finding> {
+    if !state.starts_with(&root.path.path) {
+        return None;
+    }
+    let detail = format!("{}: the state directory {} lies inside this root", root.name, state.display());
     Some(Finding::warn("root", detail, "choose a state directory outside of every root"))
 }
 
