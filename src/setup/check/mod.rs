@@ -62,13 +62,15 @@ pub fn unloaded(problems: &Problems) -> Vec<Finding> {
         .collect()
 }
 
-/// Everything that can be known before the start. `rules` are the problems that rule compilation found; `None`
-/// leaves that line out.
-pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<&[String]>) -> Vec<Finding> {
+/// Tells the problems of the rule files that belong to a configuration.
+pub type RuleProblems = fn(&Loaded) -> Vec<String>;
+
+/// Everything that can be known before the start. Without `rules` that line is left out.
+pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<RuleProblems>) -> Vec<Finding> {
     let mut findings = config(loaded);
-    match rules {
+    match rules.map(|problems| problems(loaded)) {
         None => {}
-        Some([]) => findings.push(Finding::ok("rules", "every rule compiles")),
+        Some(problems) if problems.is_empty() => findings.push(Finding::ok("rules", "every rule compiles")),
         Some(problems) => {
             let line =
                 |problem: &String| Finding::fail("rules", problem.clone(), "correct the rule, or set enabled = false");

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::{Done, Failure};
-use crate::setup::check::{Finding, Level, all, unloaded};
+use crate::setup::check::{Finding, Level, RuleProblems, all, unloaded};
 use crate::setup::cli::JsonArgs;
 use crate::setup::dispatch::colored;
 use crate::setup::load::{Surroundings, load};
@@ -15,7 +15,7 @@ use crate::vocab::{clean_line, redact};
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn check(args: JsonArgs, file: Option<&Path>, around: &Surroundings, rules: Option<&[String]>) -> Done {
+pub fn check(args: JsonArgs, file: Option<&Path>, around: &Surroundings, rules: Option<RuleProblems>) -> Done {
     let findings = match load(file, around) {
         Err(problems) => unloaded(&problems),
         Ok(loaded) => tokio::runtime::Builder::new_current_thread()
