@@ -5,6 +5,8 @@ mod places;
 mod system;
 mod telegram;
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::load::{Loaded, Surroundings};
@@ -47,6 +49,16 @@ impl Finding {
     fn fail(check: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { check, level: Level::Fail, detail: detail.into(), remedy: Some(remedy.into()) }
     }
+}
+
+/// A path as one word of a shell command: remedies are copied into terminals, and file names are strangers' text.
+fn word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(plain) && !text.starts_with('-') {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// A configuration that does not load: a line a problem.
@@ -103,4 +115,17 @@ fn config(loaded: &Loaded) -> Vec<Finding> {
         None => Finding::warn("config", warning.clone(), "look at that file"),
     });
     std::iter::once(first).chain(warnings).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_one_word_of_the_command() {
+        assert_eq!(word(Path::new("/srv/bot/a.log")), "/srv/bot/a.log");
+        assert_eq!(word(Path::new("/a b;rm -rf ~")), "'/a b;rm -rf ~'");
+        assert_eq!(word(Path::new("it's $(x)")), "'it'\\''s $(x)'");
+        assert_eq!(word(Path::new("-rf")), "'-rf'");
+    }
 }
