@@ -26,8 +26,8 @@ const PARTS_MAX: usize = 100;
 /// More problems than this help nobody; the first ones are shown.
 const PROBLEMS_MAX: usize = 100;
 
-/// Where the process finds itself.
-#[derive(Clone, Debug)]
+/// Where the process finds itself. No `Debug`: environments hold tokens.
+#[derive(Clone)]
 pub struct Surroundings {
     /// Environment variables.
     pub vars: BTreeMap<String, String>,
@@ -102,7 +102,7 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(explicit: Option<&Path>, around: &Surroundings) -> Result<Loaded, Problems> {
-    let mut reading = Reading { around, files: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
+    let mut reading = Reading::new(around);
     let file = reading.locate(explicit);
     if !reading.problems.is_empty() {
         return Err(reading.failed());
@@ -115,7 +115,7 @@ pub fn load(explicit: Option<&Path>, around: &Surroundings) -> Result<Loaded, Pr
 /// # Errors
 /// Everything that is wrong with those.
 pub fn zero(around: &Surroundings) -> Result<Loaded, Problems> {
-    Reading { around, files: Vec::new(), problems: Vec::new(), warnings: Vec::new() }.load(None)
+    Reading::new(around).load(None)
 }
 
 struct Reading<'a> {
@@ -123,10 +123,21 @@ struct Reading<'a> {
     files: Vec<Text>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    /// Whether a file was not TOML throughout.
+    torn: bool,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(around: &'a Surroundings) -> Self {
+        Self { around, files: Vec::new(), problems: Vec::new(), warnings: Vec::new(), torn: false }
+    }
+
     fn failed(mut self) -> Problems {
+        // In the order of the files, as a person would go through them; what stands in no file comes last.
+        self.problems.sort_by_key(|problem| match &problem.origin {
+            Some(Origin::File { file, value, .. }) => (*file, value.start),
+            _ => (usize::MAX, 0),
+        });
         self.problems.truncate(PROBLEMS_MAX);
         Problems { list: self.problems, files: self.files }
     }
@@ -139,7 +150,8 @@ impl Reading<'_> {
         }
         let user = self.around.xdg("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("logmedic/config.toml"));
         let places = user.into_iter().chain([PathBuf::from("/etc/logmedic/config.toml")]);
-        places.into_iter().find(|path| !matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound))
+        // A home that may not be entered (a unit with ProtectHome) has no configuration for us.
+        places.into_iter().find(|path| path.exists())
     }
 
     fn load(mut self, file: Option<PathBuf>) -> Result<Loaded, Problems> {
@@ -164,7 +176,9 @@ impl Reading<'_> {
         let mut config = self.read_values(&mut tree);
         trim_urls(&mut config);
         let whole = self.problems.is_empty();
-        validate::check(&config, &tree, whole, &mut self.problems);
+        if !self.torn {
+            validate::check(&config, &tree, whole, &mut self.problems);
+        }
         let credentials = self.around.var("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         secrets::resolve(&mut config, &mut tree, credentials.as_deref(), &mut self.problems);
         let state = self.state_dir(&config, &tree);
@@ -223,12 +237,12 @@ impl Reading<'_> {
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
             let origin = Origin::File { file, key: span.clone(), value: span };
-            self.problems.push(Problem::at(&origin, error.message()));
+            let problem = Problem::at(&origin, error.message());
+            self.problems.push(problem.remedy("correct the TOML here: key = \"text\", key = 5, [section]"));
         }
-        let node = Node::from_file(file, &table);
-        if errors.is_empty() {
-            tree.lay(node);
-        }
+        // What could be read of a torn file is laid all the same: the load fails, but finds more of what is wrong.
+        tree.lay(Node::from_file(file, &table));
+        self.torn |= !errors.is_empty();
         self.files.push(Text { path: shorter(path, &self.around.cwd), text });
     }
 
@@ -293,9 +307,17 @@ impl Reading<'_> {
             let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
             let path: Vec<String> = path.iter().map(|s| s.trim_matches(['[', ']']).to_owned()).collect();
             let shown = error.path().to_string();
-            let message = error.into_inner().to_string();
-            let message = format!("`{shown}`: {}", message.trim().lines().next().unwrap_or_default());
-            self.problems.push(Problem::at(&tree.nearest(&path).origin, message));
+            let said = error.into_inner().to_string();
+            let said = said.trim().lines().next().unwrap_or_default();
+            let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+            let key: Vec<String> = path.iter().cloned().chain(missing.map(str::to_owned)).collect();
+            let message = format!("`{shown}`: {}", plain_words(said));
+            let mut problem = Problem::at(&tree.nearest(&path).origin, message);
+            problem.remedy = schema::describe(&key).map(|text| match missing {
+                Some(name) => format!("add `{name} = …`. {text}"),
+                None => text,
+            });
+            self.problems.push(problem);
             if !tree.prune(&path) {
                 break;
             }
@@ -403,6 +425,20 @@ fn flatten_modes(tree: &mut Node) {
             value => drop(modes.insert(pack, Node { origin: node.origin, value })),
         }
     }
+}
+
+/// serde's words for types, in words that people use.
+fn plain_words(said: &str) -> String {
+    const WORDS: &[(&str, &str)] = &[
+        ("expected i64", "expected a whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected a table"),
+        ("a boolean", "true or false"),
+        ("unknown variant", "unknown word"),
+    ];
+    WORDS.iter().fold(said.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Bots write the address with `/bot` or a slash at the end, as their libraries want it.

@@ -34,6 +34,10 @@ const BOTS_NAMES: &[(&str, &[&str])] = &[
 pub(super) fn keys(tree: &mut Node, variables: &[Variable], problems: &mut Vec<Problem>) {
     for variable in variables {
         let Some(rest) = variable.name.strip_prefix(PREFIX) else { continue };
+        // Set to nothing means not set: compose files and units cannot leave a variable out.
+        if variable.text.is_empty() {
+            continue;
+        }
         if !rest.contains("__") && !matches!(top_level(rest), Some(Kind::Leaf(..))) {
             continue;
         }
@@ -72,7 +76,7 @@ fn set(
         Kind::Table(keys) => {
             let Some(child) = keys.get(&key) else {
                 let known: Vec<&str> = keys.keys().map(String::as_str).collect();
-                let problem = wrong(format!("{} names no key of the configuration: unknown `{key}`", variable.name));
+                let problem = wrong(format!("the configuration has no key `{key}` there"));
                 return Err(match schema::nearest(&key, &known) {
                     Some(near) => Box::new(problem.remedy(format!("did you mean `{}`?", near.to_ascii_uppercase()))),
                     None => problem,
@@ -96,7 +100,7 @@ fn set(
             let element = named(tree, path, part, &variable.origin);
             set(element, items, rest, &mut Vec::new(), variable)
         }
-        Kind::List(_) | Kind::Leaf(..) => Err(wrong(format!("{} goes below a single value", variable.name))),
+        Kind::List(_) | Kind::Leaf(..) => Err(wrong(format!("the configuration has nothing below that key: `{part}`"))),
     }
 }
 
@@ -117,12 +121,12 @@ fn value(schema: &Json, variable: &Variable) -> Result<Node, String> {
     let items = match schema::kind(schema) {
         Kind::Leaf(name, _) => return Ok(Node::scalar(origin.clone(), scalar(name, &variable.text))),
         Kind::List(items) if matches!(schema::kind(items), Kind::Leaf(..)) => items,
-        _ => return Err(format!("{} names a table; name one of its keys", variable.name)),
+        _ => return Err("this names a table; name one of its keys".into()),
     };
     let Kind::Leaf(item_type, _) = schema::kind(items) else { return Ok(Node::empty()) };
     let words: Vec<toml::Value> = if text.starts_with('[') {
-        let parsed: BTreeMap<String, Vec<toml::Value>> = toml::from_str(&format!("v = {text}"))
-            .map_err(|_| format!("{} is not a list; write [\"one\", \"two\"]", variable.name))?;
+        let parsed: BTreeMap<String, Vec<toml::Value>> =
+            toml::from_str(&format!("v = {text}")).map_err(|_| String::from("not a list; write [\"one\", \"two\"]"))?;
         parsed.into_values().flatten().collect()
     } else if schema::format(schema) == "words" {
         text.split_whitespace().map(|word| scalar(item_type, word)).collect()

@@ -61,6 +61,22 @@ fn present(schema: &Json) -> &Json {
     choices.and_then(|list| list.iter().find(|s| s.get("type") != Some(&Json::from("null")))).unwrap_or(schema)
 }
 
+/// What the reference says about the key at `path`, with its default.
+pub(super) fn describe(path: &[String]) -> Option<String> {
+    let mut schema = root();
+    for part in path {
+        schema = match kind(schema) {
+            Kind::Table(keys) => keys.get(part)?,
+            Kind::Map(values) => values,
+            Kind::List(items) => items,
+            Kind::Leaf(..) => return None,
+        };
+    }
+    let text = schema.get("description")?.as_str()?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let default = schema.get("default").filter(|value| !value.is_null() && !value.is_object());
+    Some(default.map_or_else(|| text.clone(), |value| format!("{text} Default: {value}")))
+}
+
 /// Takes out of the tree what the schema does not know, or knows as another kind, and says so.
 ///
 /// `false` when the node itself has to go.

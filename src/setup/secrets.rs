@@ -28,6 +28,12 @@ pub(super) fn resolve(config: &mut Config, tree: &mut Node, credentials: Option<
     let id = |token: &Option<Secret>| token.as_ref().and_then(Secret::bot_id).map(str::to_owned);
     config.telegram.shared = config.telegram.token.is_some()
         && (config.telegram.token == config.bot_api.token || id(&config.telegram.token) == id(&config.bot_api.token));
+    // The tree is kept to tell origins; nobody needs the secret from there.
+    for section in ["bot_api", "telegram"] {
+        if let Some(origin) = tree.get(&[section, "token"]).map(|node| node.origin.clone()) {
+            tree.put(&[section.into(), "token".into()], Node::scalar(origin, "[hidden]"));
+        }
+    }
     // A bot that is logged in at a local server must be spoken to through that server.
     if config.telegram.shared && tree.get(&["telegram", "api_url"]).is_none() {
         config.telegram.api_url = config.bot_api.url.clone();

@@ -1,6 +1,7 @@
 //! Keeps configuration values together with the place that said them, and lays later files over earlier ones. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -8,12 +9,19 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A configuration file that was read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Text {
     /// Where it is, as people should see it.
     pub path: PathBuf,
     /// What it says.
     pub text: String,
+}
+
+impl fmt::Debug for Text {
+    /// Only the path: the text may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.path, f)
+    }
 }
 
 /// Who said a value.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, eaccess};
 
-use super::Finding;
+use super::{Finding, word};
 use crate::setup::config::{Config, Source};
 
 /// Whether this process may use a path so.
@@ -44,8 +44,8 @@ fn source(source: &Source) -> Finding {
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent(name, &file.path, &file.shown),
         Err(error) => {
             let user = super::system::user_name();
-            let detail = format!("{name}: {} cannot be read by {user}: {error}", file.shown);
-            Finding::fail("source", detail, format!("setfacl -m u:{user}:r {}", file.path.display()))
+            let detail = format!("{name}: {} cannot be read by user {user}: {error}", file.shown);
+            Finding::fail("source", detail, format!("setfacl -m u:{user}:r {}", word(&file.path)))
         }
     }
 }
@@ -59,7 +59,7 @@ fn absent(name: &str, path: &Path, shown: &str) -> Finding {
         );
     }
     let detail = format!("{name}: {shown} is not there, nor is its directory");
-    Finding::warn("source", detail, format!("mkdir -p {}, or correct the path", parent.display()))
+    Finding::warn("source", detail, format!("mkdir -p {}, or correct the path", word(parent)))
 }
 
 fn glob(name: &str, path: &Path, shown: &str) -> Finding {
@@ -71,8 +71,8 @@ fn glob(name: &str, path: &Path, shown: &str) -> Finding {
             match found.iter().find(|path| path.is_file() && !may(path, AccessFlags::R_OK)) {
                 Some(closed) => Finding::fail(
                     "source",
-                    format!("{name}: {} cannot be read by {}", closed.display(), super::system::user_name()),
-                    format!("setfacl -m u:{}:r {}", super::system::user_name(), closed.display()),
+                    format!("{name}: {} cannot be read by user {}", closed.display(), super::system::user_name()),
+                    format!("setfacl -m u:{}:r {}", super::system::user_name(), word(closed)),
                 ),
                 None => Finding::ok("source", format!("{name}: {shown} names {} files now", found.len())),
             }
@@ -99,7 +99,7 @@ fn journal(name: &str, unit: &str) -> Finding {
         ),
         (true, false) => Finding::fail(
             "source",
-            format!("{name}: {} may not read the journal of {unit}", super::system::user_name()),
+            format!("{name}: user {} may not read the journal of {unit}", super::system::user_name()),
             format!("usermod -aG systemd-journal {}", super::system::user_name()),
         ),
     }

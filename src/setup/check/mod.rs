@@ -5,6 +5,8 @@ mod places;
 mod system;
 mod telegram;
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::load::{Loaded, Surroundings};
@@ -49,6 +51,16 @@ impl Finding {
     }
 }
 
+/// A path as one word of a shell command: remedies are copied into terminals, and file names are strangers' text.
+fn word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(plain) && !text.starts_with('-') {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// A configuration that does not load: a line a problem.
 #[must_use]
 pub fn unloaded(problems: &Problems) -> Vec<Finding> {
@@ -62,13 +74,15 @@ pub fn unloaded(problems: &Problems) -> Vec<Finding> {
         .collect()
 }
 
-/// Everything that can be known before the start. `rules` are the problems that rule compilation found; `None`
-/// leaves that line out.
-pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<&[String]>) -> Vec<Finding> {
+/// Tells the problems of the rule files that belong to a configuration.
+pub type RuleProblems = fn(&Loaded) -> Vec<String>;
+
+/// Everything that can be known before the start. Without `rules` that line is left out.
+pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<RuleProblems>) -> Vec<Finding> {
     let mut findings = config(loaded);
-    match rules {
+    match rules.map(|problems| problems(loaded)) {
         None => {}
-        Some([]) => findings.push(Finding::ok("rules", "every rule compiles")),
+        Some(problems) if problems.is_empty() => findings.push(Finding::ok("rules", "every rule compiles")),
         Some(problems) => {
             let line =
                 |problem: &String| Finding::fail("rules", problem.clone(), "correct the rule, or set enabled = false");
@@ -77,7 +91,7 @@ pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<&[String]
     }
     findings.extend(files::sources(&loaded.config));
     findings.extend(places::state_and_records(loaded));
-    findings.extend(places::roots(&loaded.config));
+    findings.extend(places::roots(loaded));
     findings.extend(places::disks(loaded));
     findings.extend(system::privileges(&loaded.config));
     findings.extend(system::watches());
@@ -101,4 +115,17 @@ fn config(loaded: &Loaded) -> Vec<Finding> {
         None => Finding::warn("config", warning.clone(), "look at that file"),
     });
     std::iter::once(first).chain(warnings).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_one_word_of_the_command() {
+        assert_eq!(word(Path::new("/srv/bot/a.log")), "/srv/bot/a.log");
+        assert_eq!(word(Path::new("/a b;rm -rf ~")), "'/a b;rm -rf ~'");
+        assert_eq!(word(Path::new("it's $(x)")), "'it'\\''s $(x)'");
+        assert_eq!(word(Path::new("-rf")), "'-rf'");
+    }
 }

@@ -10,10 +10,10 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, Group, User};
 use regex::Regex;
 
-use super::Finding;
 use super::files::{may, nearest_existing};
 use super::system::user_name;
-use crate::setup::config::{Config, Root};
+use super::{Finding, word};
+use crate::setup::config::Root;
 use crate::setup::load::Loaded;
 use crate::setup::units::Size;
 
@@ -41,8 +41,8 @@ fn writable(check: &'static str, dir: &Path, other: &str) -> Finding {
         return Finding::fail(check, detail, format!("move it aside; {other}"));
     }
     if !may(there, USE) {
-        let detail = format!("{} may not write to {}", user_name(), there.display());
-        let remedy = format!("install -d -o {} {}; {other}", user_name(), dir.display());
+        let detail = format!("user {} may not write to {}", user_name(), there.display());
+        let remedy = format!("install -d -o {} {}; {other}", user_name(), word(dir));
         return Finding::fail(check, detail, remedy);
     }
     let note = if there == dir { "can be written" } else { "will be made" };
@@ -50,21 +50,21 @@ fn writable(check: &'static str, dir: &Path, other: &str) -> Finding {
 }
 
 /// Each root: there, usable, and what in it differs from the policy.
-pub(super) fn roots(config: &Config) -> Vec<Finding> {
-    if config.root.is_empty() {
+pub(super) fn roots(loaded: &Loaded) -> Vec<Finding> {
+    if loaded.config.root.is_empty() {
         let remedy = "add [[root]] with name = \"models\" and path = \"models\"";
         return vec![Finding::warn("root", "no root: every repair of a file will be refused", remedy)];
     }
-    config.root.iter().flat_map(|root| self::root(root, config)).collect()
+    loaded.config.root.iter().flat_map(|root| self::root(root, &loaded.state_dir)).collect()
 }
 
-fn root(root: &Root, config: &Config) -> Vec<Finding> {
+fn root(root: &Root, state: &Path) -> Vec<Finding> {
     let (name, path) = (&root.name, &root.path.path);
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(error) => {
             let detail = format!("{name}: {} cannot be looked at: {error}", root.path.shown);
-            return vec![Finding::fail("root", detail, format!("mkdir -p {}", path.display()))];
+            return vec![Finding::fail("root", detail, format!("mkdir -p {}", word(path)))];
         }
     };
     if meta.is_symlink() {
@@ -80,11 +80,11 @@ fn root(root: &Root, config: &Config) -> Vec<Finding> {
     if may(path, USE) {
         findings.push(Finding::ok("root", format!("{name}: {} can be used", root.path.shown)));
     } else {
-        let detail = format!("{name}: {} may not write to {}", user_name(), root.path.shown);
+        let detail = format!("{name}: user {} may not write to {}", user_name(), root.path.shown);
         findings.push(Finding::fail(
             "root",
             detail,
-            format!("setfacl -R -m u:{0}:rwX -d -m u:{0}:rwX {1}", user_name(), path.display()),
+            format!("setfacl -R -m u:{0}:rwX -d -m u:{0}:rwX {1}", user_name(), word(path)),
         ));
     }
     match Policy::of(root) {
@@ -92,14 +92,16 @@ fn root(root: &Root, config: &Config) -> Vec<Finding> {
         Err(finding) => findings.push(finding),
     }
     findings.extend(layout(root));
-    findings.extend(state_inside(root, config));
+    findings.extend(state_inside(root, state));
     findings
 }
 
 /// State inside a root would make logmedic a part of what it repairs.
-fn state_inside(root: &Root, config: &Config) -> Option<Finding> {
-    let state = config.state.dir.as_ref().filter(|dir| dir.path.starts_with(&root.path.path))?;
-    let detail = format!("{}: the state directory {} lies inside this root", root.name, state.shown);
+fn state_inside(root: &Root, state: &Path) -> Option<Finding> {
+    if !state.starts_with(&root.path.path) {
+        return None;
+    }
+    let detail = format!("{}: the state directory {} lies inside this root", root.name, state.display());
     Some(Finding::warn("root", detail, "choose a state directory outside of every root"))
 }
 
@@ -175,7 +177,7 @@ impl Policy {
 
     /// The command that makes the whole root as the policy says.
     fn command(&self, root: &Root) -> String {
-        let path = root.path.path.display();
+        let path = word(&root.path.path);
         let mut commands = Vec::new();
         match (&root.owner, &root.group) {
             (None, None) => {}
@@ -285,7 +287,7 @@ fn disk(place: &Path, min: Size) -> Finding {
     };
     if free < min.0 {
         let detail = format!("{}: {human} free, less than the minimum of {min}", place.display());
-        return Finding::fail("disk", detail, format!("make room: du -xh --max-depth=2 {} | sort -h", place.display()));
+        return Finding::fail("disk", detail, format!("make room: du -xh --max-depth=2 {} | sort -h", word(place)));
     }
     if stats.files() > 0 && stats.files_available() == 0 {
         let detail = format!("{}: no inode is free", place.display());

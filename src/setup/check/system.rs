@@ -139,7 +139,7 @@ pub(super) fn bot_command(loaded: &Loaded, around: &Surroundings) -> Vec<Finding
     let Some(found) = found else {
         let (detail, remedy) = match cwd.join(program) {
             file if file.is_file() => {
-                (format!("the bot's command {program} is not executable"), format!("chmod +x {}", file.display()))
+                (format!("the bot's command {program} is not executable"), format!("chmod +x {}", super::word(&file)))
             }
             _ => (format!("the bot's command {program} is not found"), "correct [bot] command, or install it".into()),
         };

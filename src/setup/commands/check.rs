@@ -4,18 +4,18 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::{Done, Failure};
-use crate::setup::check::{Finding, Level, all, unloaded};
+use crate::setup::check::{Finding, Level, RuleProblems, all, unloaded};
 use crate::setup::cli::JsonArgs;
 use crate::setup::dispatch::colored;
 use crate::setup::load::{Surroundings, load};
-use crate::vocab::clean_line;
+use crate::vocab::{clean_line, redact};
 
 /// Checks everything and prints a line a check. `rules` tells the problems of the rule files for a loaded
 /// configuration; without it that line is left out.
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn check(args: JsonArgs, file: Option<&Path>, around: &Surroundings, rules: Option<&[String]>) -> Done {
+pub fn check(args: JsonArgs, file: Option<&Path>, around: &Surroundings, rules: Option<RuleProblems>) -> Done {
     let findings = match load(file, around) {
         Err(problems) => unloaded(&problems),
         Ok(loaded) => tokio::runtime::Builder::new_current_thread()
@@ -28,12 +28,18 @@ pub fn check(args: JsonArgs, file: Option<&Path>, around: &Surroundings, rules: 
     Ok(u8::from(findings.iter().any(|finding| finding.level == Level::Fail)))
 }
 
+/// A path or an address in a finding may hold a token.
+fn without_secrets(finding: &Finding) -> Finding {
+    let hide = |text: &String| redact(text).into_owned();
+    Finding { detail: hide(&finding.detail), remedy: finding.remedy.as_ref().map(hide), ..finding.clone() }
+}
+
 fn print(findings: &[Finding], json: bool) -> Result<(), Failure> {
     let color = colored(std::io::stdout().is_terminal());
     let mut out = super::stdout();
-    for finding in findings {
+    for finding in findings.iter().map(without_secrets) {
         if json {
-            super::json_line(&mut out, finding)?;
+            super::json_line(&mut out, &finding)?;
             continue;
         }
         let (word, paint) = match finding.level {

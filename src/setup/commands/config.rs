@@ -10,6 +10,7 @@ use crate::setup::cli::{ConfigCommand, JsonArgs};
 use crate::setup::load::{Loaded, Surroundings, load};
 use crate::setup::problem::place;
 use crate::setup::reference;
+use crate::vocab::redact;
 
 /// Carries out `config …`.
 ///
@@ -31,6 +32,10 @@ fn show(loaded: &Loaded, args: JsonArgs, out: &mut impl Write) -> Result<(), Fai
     let Ok(Json::Object(mut top)) = serde_json::to_value(&loaded.config) else {
         return Err(Failure::failed("failed to write the configuration as JSON"));
     };
+    top.values_mut().for_each(hide);
+    if let Some(Json::Object(env)) = top.get_mut("bot").and_then(|bot| bot.get_mut("env")) {
+        env.iter_mut().filter(|(name, _)| is_secret_name(name)).for_each(|(_, value)| *value = "[hidden]".into());
+    }
     set(&mut top, "state", "dir", loaded.state_dir.display().to_string());
     set(&mut top, "records", "path", loaded.records_path().display().to_string());
     if args.json {
@@ -50,9 +55,25 @@ fn show(loaded: &Loaded, args: JsonArgs, out: &mut impl Write) -> Result<(), Fai
     let (tables, values): (Vec<_>, Vec<_>) = top.iter().partition(|(_, value)| is_table(value));
     lines(&values, &[], loaded, out)?;
     for (name, value) in tables {
-        table(value, &[name.clone()], loaded, out)?;
+        table(value, std::slice::from_ref(name), loaded, out)?;
     }
     Ok(())
+}
+
+/// Takes tokens and passwords out of every text: an address or an argument may hold one.
+fn hide(value: &mut Json) {
+    match value {
+        Json::String(text) => *text = redact(text).into_owned(),
+        Json::Array(list) => list.iter_mut().for_each(hide),
+        Json::Object(map) => map.values_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+/// Whether a variable for the bot is a secret, by its name.
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["TOKEN", "SECRET", "PASS", "KEY", "HASH", "SESSION", "AUTH"].iter().any(|word| name.contains(word))
 }
 
 fn set(top: &mut Map<String, Json>, section: &str, key: &str, value: String) {

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use super::{Done, Failure};
 use crate::setup::cli::InitArgs;
@@ -25,7 +26,7 @@ pub fn init(args: &InitArgs, around: &Surroundings) -> Done {
         return Ok(0);
     }
     // `create_new` refuses what is there, a dangling link too.
-    let mut file = OpenOptions::new().write(true).create_new(true).open(around.cwd.join(&args.output)).map_err(|error| {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(around.cwd.join(&args.output)).map_err(|error| {
         match error.kind() {
             io::ErrorKind::AlreadyExists => Failure::failed(format!(
                 "failed to write {shown}: it exists already and is never overwritten; write another with: logmedic init --output logmedic.toml"

@@ -70,10 +70,7 @@ path = "logs/download_errors.jsonl"
 "#;
     write(
         &base.join("etc/config.toml"),
-        &text
-            .replace(".token\"", ".token\"")
-            .replace("\"bot.token", "\"../bot.token")
-            .replace("\"alerts.token", "\"../alerts.token"),
+        &text.replace("\"bot.token", "\"../bot.token").replace("\"alerts.token", "\"../alerts.token"),
     );
     let loaded = load(Some(Path::new("etc/config.toml")), &around(base, &[])).unwrap();
     let config = &loaded.config;
@@ -154,10 +151,10 @@ fn every_problem_is_told_in_one_run_with_its_line() {
         "`source` is a table, expected a list of tables: write [[source]] with two brackets",
         "missing field `path`",
         "config.toml:12:10: `corupt` is neither a class nor a rule id; did you mean `corrupt`?",
-        "config.toml:13:11: `mode.timeout`: unknown variant `never`, expected one of `off`, `observe`, `approve`, `auto`",
+        "config.toml:13:11: `mode.timeout`: unknown word `never`, expected one of `off`, `observe`, `approve`, `auto`",
         "config.toml:15:10: `telegram.admins` is a single value, expected a list, such as [1, 2]",
         "config.toml:17:7: `url` in [bot_api] is not the address of a server",
-        "env LOGMEDIC_RETRY__JITER: LOGMEDIC_RETRY__JITER names no key of the configuration: unknown `jiter`; did you mean `JITTER`?",
+        "env LOGMEDIC_RETRY__JITER: the configuration has no key `jiter` there; did you mean `JITTER`?",
         "env LOGMEDIC_DISK__MIN_FREE: `disk.min_free`: 'much' is not a size",
     ] {
         assert!(lines.iter().any(|line| line.contains(want)), "missing: {want}\nin: {lines:#?}");
@@ -229,4 +226,98 @@ fn systemd_credentials_are_the_last_word_that_is_asked() {
     assert_eq!(loaded.config.bot_api.token.as_ref().unwrap().expose(), "123456:AAbot");
     assert_eq!(loaded.config.telegram.token.as_ref().unwrap().expose(), "1:B");
     assert!(!loaded.config.telegram.shared);
+}
+
+#[test]
+fn no_secret_is_in_what_can_be_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path();
+    write(&base.join("config.toml"), "[bot_api]\ntoken = '123456:AAplain'\n");
+    let vars = [("LOGMEDIC_TELEGRAM__TOKEN", "654321:AAenv")];
+    let loaded = load(Some(Path::new("config.toml")), &around(base, &vars)).unwrap();
+    assert_eq!(loaded.config.telegram.token.as_ref().unwrap().expose(), "654321:AAenv");
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("AAplain") && !shown.contains("AAenv"), "{shown}");
+}
+
+#[test]
+fn the_environment_is_the_nearer_word_about_a_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path();
+    write(&base.join("config.toml"), "[bot_api]\ntoken_file = 'bot.token'\n[telegram]\ntoken = '1:A'\n");
+    write(&base.join("other.token"), "2:B");
+    let vars = [("LOGMEDIC_BOT_API__TOKEN", "3:C"), ("LOGMEDIC_TELEGRAM__TOKEN_FILE", "other.token"), ("ADMIN_ID", "")];
+    let loaded = load(Some(Path::new("config.toml")), &around(base, &vars)).unwrap();
+    assert_eq!(loaded.config.bot_api.token.as_ref().unwrap().expose(), "3:C");
+    assert_eq!(loaded.config.telegram.token.as_ref().unwrap().expose(), "2:B");
+    let problems = zero(&around(base, &[("ADMIN_ID", "@me"), ("TELEGRAM_TOKEN", "a b")])).unwrap_err();
+    let lines = problems.lines();
+    assert!(lines.iter().any(|line| line.starts_with("env ADMIN_ID: `telegram.admins[0]`")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("env TELEGRAM_TOKEN: the token of [bot_api] holds")), "{lines:?}");
+}
+
+#[test]
+fn numbers_of_any_form_and_size_are_told_where_they_stand() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path();
+    let text =
+        "[budget]\nper_job = 0x10\nagent = 99999999999999999999\nper_class = -1\n[retry]\nfactor = nan\njitter = inf\n";
+    write(&base.join("config.toml"), text);
+    let problems = load(Some(Path::new("config.toml")), &around(base, &[])).unwrap_err();
+    let lines = problems.lines();
+    for want in ["config.toml:3:9: ", "config.toml:4:13: ", "config.toml:6:10: `factor`", "config.toml:7:10: `jitter`"]
+    {
+        assert!(lines.iter().any(|line| line.starts_with(want)), "{want}: {lines:#?}");
+    }
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+}
+
+/// Pieces of configurations, whole and torn, in any order.
+fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let known = proptest::sample::select(vec![
+        "[[root]]",
+        "[root]",
+        "[retry]",
+        "[mode]",
+        "[bot]",
+        "[bot.env]",
+        "[command.x]",
+        "[[source]]",
+        "name = 'a'",
+        "path = 'b'",
+        "attempts = 3",
+        "base = '1s'",
+        "default = 'off'",
+        "a.b = 'auto'",
+        "command = ['x']",
+        "argv = []",
+        "X = '1'",
+        "token = '1:A'",
+        "token_file = '/dev/null'",
+        "admins = [1, 'x']",
+        "= =",
+        "'",
+        "[",
+        "\"\"\"",
+        "ñ = 'é'",
+        "dir_mode = '7777'",
+    ]);
+    prop::collection::vec(prop_oneof![known.prop_map(str::to_owned), any::<String>()], 0..12).prop_map(|p| p.join("\n"))
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_loader_panic(main in pieces(), part in pieces(), env in "[A-Z_]{0,12}", value in proptest::prelude::any::<String>()) {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("config.toml"), &main);
+        write(&dir.path().join("conf.d/a.toml"), &part);
+        write(&dir.path().join(".env"), &value);
+        let name = format!("LOGMEDIC_{env}");
+        let around = around(dir.path(), &[(&name, &value), ("LOGMEDIC_MODE__X__Y", &value), ("LOGMEDIC_ROOT__A__PATH", &value)]);
+        match load(Some(Path::new("config.toml")), &around) {
+            Ok(loaded) => assert!(!format!("{loaded:?}").contains("1:A\"")),
+            Err(problems) => assert!(!problems.render(false).is_empty() && !problems.lines().is_empty()),
+        }
+    }
 }
