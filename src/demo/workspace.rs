@@ -82,6 +82,8 @@ impl Workspace {
         }
         space.mount_small_disk();
         space.give_to_bot(&space.models(), DIR_MODE)?;
+        // The bot's output is written with the bot's own rights.
+        space.give_to_bot(&space.dir.join("logs"), 0o755)?;
         space.check_reachable()?;
         secret(&space.dir.join("bot.token"), BOT_TOKEN)?;
         secret(&space.dir.join("alerts.token"), ALERT_TOKEN)?;

@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str) -> Step<Url> {
 /// Whether the host of `url` is on the user's list. Says nothing of where its name leads.
 pub(super) fn listed(settings: &Settings, url: &Url) -> bool {
     let Some(host) = host_of(url) else { return false };
-    let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or(0));
+    let with_port = with_port(&host, url);
     settings.allow_private.iter().any(|entry| entry.eq_ignore_ascii_case(&with_port))
         || settings.allowed_hosts.iter().map(|entry| entry.trim_end_matches('.').to_ascii_lowercase()).any(|entry| {
             match entry.strip_prefix("*.") {
@@ -55,6 +55,10 @@ pub(super) fn listed(settings: &Settings, url: &Url) -> bool {
                 None => entry == host || entry == with_port,
             }
         })
+}
+
+fn with_port(host: &str, url: &Url) -> String {
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(0))
 }
 
 fn host_of(url: &Url) -> Option<String> {
@@ -67,7 +71,7 @@ pub(super) async fn admit(settings: &Settings, url: Url) -> Step<Admitted> {
     if !listed(settings, &url) {
         return Err(refused(
             format!("{host} is not on the list of hosts that may be called"),
-            Some(format!("[download]\nallowed_hosts = [{}]", toml_quote(&host))),
+            Some(format!("[download]\nhosts = [{}]", toml_quote(&host))),
         ));
     }
     let addresses = addresses(&url).await?;
@@ -98,17 +102,37 @@ pub(super) async fn addresses(url: &Url) -> Step<Vec<SocketAddr>> {
 }
 
 fn check(settings: &Settings, url: &Url, host: &str, addresses: &[SocketAddr]) -> Step<()> {
-    let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or(0));
-    if settings.allow_private.iter().any(|entry| entry.eq_ignore_ascii_case(&with_port)) {
-        return Ok(());
-    }
+    let with_port = with_port(host, url);
+    let allowed = |ip: IpAddr| {
+        settings.allow_private.iter().any(|entry| {
+            entry.eq_ignore_ascii_case(&with_port) || entry.eq_ignore_ascii_case(host) || in_network(entry, ip)
+        })
+    };
     // One private address among public ones is enough: the one that answers is not ours to choose.
-    match addresses.iter().find(|address| !is_public(address.ip())) {
+    match addresses.iter().map(SocketAddr::ip).find(|ip| !is_public(*ip) && !allowed(*ip)) {
         None => Ok(()),
         Some(private) => Err(refused(
-            format!("{host} leads to {}, an address inside this machine or network", private.ip()),
+            format!("{host} leads to {private}, an address inside this machine or network"),
             Some(format!("[download]\nallow_private = [{}]", toml_quote(&with_port))),
         )),
+    }
+}
+
+/// Whether `entry` is this address or a network (`10.0.0.0/8`) that holds it.
+fn in_network(entry: &str, ip: IpAddr) -> bool {
+    let (base, bits) = match entry.split_once('/') {
+        Some((base, bits)) => (base, bits.parse::<u32>().ok()),
+        None => (entry, Some(128)),
+    };
+    let (Ok(base), Some(bits)) = (base.parse::<IpAddr>(), bits) else { return false };
+    let same = |a: u128, b: u128, width: u32| {
+        let free = width.saturating_sub(bits);
+        a.checked_shr(free).unwrap_or(0) == b.checked_shr(free).unwrap_or(0)
+    };
+    match (base, ip) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => same(u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
+        _ => false,
     }
 }
 
@@ -191,6 +215,14 @@ mod tests {
         for public in ["1.1.1.1", "149.154.167.220", "2606:4700::1111", "2001:4860:4860::8888", "64:ff9b::101:101"] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
+    }
+
+    #[test]
+    fn networks_hold_their_addresses_only() {
+        let held = |entry, ip: &str| in_network(entry, ip.parse().unwrap());
+        assert!(held("10.0.0.0/8", "10.9.8.7") && held("10.1.1.1", "10.1.1.1") && held("fd00::/8", "fd12::1"));
+        assert!(!held("10.0.0.0/8", "11.0.0.1") && !held("10.1.1.1", "10.1.1.2") && !held("10.0.0.0/x", "10.0.0.1"));
+        assert!(!held("fd00::/8", "10.0.0.1") && !held("localhost", "127.0.0.1"));
     }
 
     #[test]

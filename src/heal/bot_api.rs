@@ -4,7 +4,7 @@
 //! its own error types, does not know the texts that matter ("temporarily unavailable", "file is too big"), and
 //! cannot read a local server's files. The alerts' side uses it.
 
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -16,8 +16,9 @@ use super::output::{Step, evidence, permanent, refused, transient_of};
 use super::part::Draft;
 use super::{Healer, Stop};
 use crate::decide::{Expect, TaskOutput};
-use crate::roots::{Error, RootPath, RootSpec, Roots, toml_quote};
+use crate::roots::{Error, RootPath, RootSpec, Roots};
 use crate::vocab::Evidence;
+use crate::vocab::Secret;
 
 /// `file_id`s have about 100 characters; nothing says that they stay so.
 const MAX_FILE_ID: usize = 512;
@@ -25,6 +26,8 @@ const MAX_FILE_ID: usize = 512;
 const UNAVAILABLE_WAIT: Duration = Duration::from_secs(10);
 /// The cloud's host: it answers `getFile` at once, a local server only when the whole file is there.
 const CLOUD: &str = "api.telegram.org";
+/// The longest wait for it.
+const CLOUD_WAIT: Duration = Duration::from_secs(60);
 
 /// An answer of the Bot API.
 #[derive(Deserialize, Default)]
@@ -114,8 +117,8 @@ impl Healer {
     async fn get_file(&self, id: &str) -> Step<FileInfo> {
         let (client, url) = (self.client()?, self.api_url(&[], &["getFile"])?);
         let request = client.post(url.clone()).json(&json!({ "file_id": id })).send();
-        let cloud = url.host_str() == Some(CLOUD);
-        let limit = if cloud { self.settings().timeouts.get_file } else { Duration::MAX };
+        let wait = if url.host_str() == Some(CLOUD) { CLOUD_WAIT } else { Duration::MAX };
+        let limit = wait.min(self.settings().timeouts.get_file);
         let late = || {
             let detail = format!("getFile was not answered within {} s", limit.as_secs());
             transient_of(detail, Evidence::new(), None, None)
@@ -200,41 +203,40 @@ impl Healer {
         })
     }
 
-    /// The file on this machine, confined to `files_dir`.
+    /// The file on this machine, confined to the server's working directory: `files_dir`, or what stands before the
+    /// token in the path (`DIR/TOKEN/videos/file_0.mp4`). Only a server that was given the token makes such paths.
     fn local_file(&self, server_path: &str) -> Step<RootPath> {
         let api = &self.settings().bot_api;
-        let shown = Path::new(server_path).parent().and_then(Path::parent).and_then(Path::parent);
-        let remedy = format!(
-            "[bot_api]\nfiles_dir = {}",
-            toml_quote(&shown.unwrap_or(Path::new("/var/lib/telegram-bot-api")).to_string_lossy())
-        );
-        let Some(files) = &api.files_dir else {
-            return Err(refused("the local Bot API server keeps its files where logmedic was not told", Some(remedy)));
+        let token = api.token.as_ref().map(Secret::expose).unwrap_or_default();
+        let parts: Vec<Component<'_>> = Path::new(server_path).components().collect();
+        let at = parts.iter().position(|part| part.as_os_str() == token);
+        let (base, below) = match (&api.files_dir, at) {
+            (Some(files), _) if Path::new(server_path).starts_with(files) => {
+                (files.clone(), Path::new(server_path).strip_prefix(files).unwrap_or(Path::new("")).to_path_buf())
+            }
+            (Some(files), Some(at)) => (files.clone(), parts[at..].iter().collect()),
+            (None, Some(at)) => (parts[..at].iter().collect(), parts[at..].iter().collect()),
+            (_, None) => {
+                let remedy = "[bot_api]\nfiles_dir = \"/var/lib/telegram-bot-api\"";
+                return Err(refused(
+                    "the local Bot API server named a file outside the directory logmedic knows of",
+                    Some(remedy.into()),
+                ));
+            }
         };
-        let hint = match &api.server_dir {
-            Some(server) => match Path::new(server_path).strip_prefix(server) {
-                Ok(below) => files.join(below),
-                Err(_) => Path::new(server_path).to_path_buf(),
-            },
-            None => Path::new(server_path).to_path_buf(),
-        };
-        let spec = RootSpec {
-            name: "bot_api.files_dir".into(),
-            path: files.clone(),
-            owner: None,
-            group: None,
-            dir_mode: None,
-            file_mode: None,
-        };
+        let spec =
+            RootSpec { name: "bot-api".into(), path: base, owner: None, group: None, dir_mode: None, file_mode: None };
         let (roots, _) = Roots::open(&[spec]);
-        let file = roots
-            .resolve(&hint.to_string_lossy(), None)
-            .map_err(|_| refused("the local server named a file outside [bot_api] files_dir", Some(remedy)))?;
+        let file = roots.within("bot-api", &below.to_string_lossy())?;
         match file.open_read() {
             Ok(_) => Ok(file),
             Err(Error::Denied { .. }) => Err(refused(
                 "the local server's file may not be read by logmedic",
                 Some("sudo usermod -aG telegram-bot-api logmedic   # then restart logmedic".into()),
+            )),
+            Err(Error::Missing(_)) => Err(refused(
+                "the local server's file is not found on this machine",
+                Some("[bot_api]\nfiles_dir = \"/where/its/directory/is/mounted/here\"".into()),
             )),
             Err(error) => Err(error.into()),
         }

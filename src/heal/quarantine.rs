@@ -250,19 +250,16 @@ impl Healer {
         Ok(stored)
     }
 
-    /// Deletes what has been in quarantine longer than the settings keep it; for the daily sweep.
+    /// Deletes what has been in quarantine longer than the settings keep it, for the daily sweep. Returns how many.
     ///
     /// # Errors
-    /// A sentence for people.
-    pub async fn purge_quarantine(&self, now: DateTime<Utc>) -> Result<usize, String> {
-        let days = TimeDelta::days(i64::from(self.settings().quarantine_days));
+    /// What the database or a file failed with.
+    pub async fn sweep_quarantine(&self, now: DateTime<Utc>) -> Result<usize, String> {
+        let Some(keep) = self.settings().quarantine_keep else { return Ok(0) };
+        let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX);
         let roots = self.inner.roots.clone();
-        let gone = self.inner.ledger.write(move |db| Ok(purge(db, &roots, days, now))).await;
-        match gone {
-            Ok(Ok(gone)) => Ok(gone.len()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+        let gone = self.inner.ledger.write(move |db| Ok(purge(db, &roots, keep, now))).await;
+        gone.map_err(|error| error.to_string())?.map(|gone| gone.len()).map_err(|error| error.to_string())
     }
 }
 

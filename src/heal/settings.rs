@@ -48,15 +48,14 @@ pub struct BotApi {
     pub url: String,
     /// The download bot's token; a `file_id` belongs to the bot that saw it.
     pub token: Option<Secret>,
-    /// Where the files of a local server (`--local`) lie on this machine; its `getFile` answers absolute paths.
+    /// Where the working directory of a local server (`--local`) lies on this machine, if its answers name another
+    /// place (a container). `None`: the place its answers name.
     pub files_dir: Option<PathBuf>,
-    /// The same directory as the server names it, where it runs in a container; `None`: the same path.
-    pub server_dir: Option<PathBuf>,
 }
 
 impl Default for BotApi {
     fn default() -> Self {
-        Self { url: "https://api.telegram.org".into(), token: None, files_dir: None, server_dir: None }
+        Self { url: "https://api.telegram.org".into(), token: None, files_dir: None }
     }
 }
 
@@ -78,8 +77,8 @@ pub struct Timeouts {
     pub stall: Duration,
     /// For a probe of a server to be answered.
     pub probe: Duration,
-    /// For the cloud's `getFile`; a local server answers only when the whole file is on its disk, so only the
-    /// task's own limit holds for it.
+    /// For `getFile`: a local server answers only when the whole file is on its disk. The cloud, which answers at
+    /// once, is given a minute of it.
     pub get_file: Duration,
     /// A `.part` of somebody else that changed within this time is being written.
     pub part_fresh: Duration,
@@ -91,7 +90,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             stall: Duration::from_secs(30),
             probe: Duration::from_secs(5),
-            get_file: Duration::from_secs(60),
+            get_file: Duration::from_secs(3600),
             part_fresh: Duration::from_secs(60),
         }
     }
@@ -110,12 +109,13 @@ pub struct Settings {
     pub servers: Vec<String>,
     /// Hosts that may be downloaded from and probed: `host`, `host:port` or `*.domain`.
     pub allowed_hosts: Vec<String>,
-    /// `host:port`, exactly, that may have a private address.
+    /// Who may have a private address: `host:port` or `host` as in the address, an address, or a network
+    /// (`10.0.0.0/8`).
     pub allow_private: Vec<String>,
     /// Bytes that should stay free on a root's file system.
     pub min_free: u64,
-    /// How long files stay in quarantine.
-    pub quarantine_days: u32,
+    /// How long files stay in quarantine; `None` keeps them until they are purged by hand.
+    pub quarantine_keep: Option<Duration>,
     /// Largest download, in bytes.
     pub max_download: u64,
     /// Commands by name; `redownload` is the one for [`crate::decide::Fetch::Command`].
@@ -134,7 +134,7 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             allow_private: Vec::new(),
             min_free: 256 << 20,
-            quarantine_days: 30,
+            quarantine_keep: None,
             max_download: 4 << 30,
             commands: BTreeMap::new(),
             timeouts: Timeouts::default(),

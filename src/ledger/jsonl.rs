@@ -120,8 +120,9 @@ impl RecordsFile {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    // 0640: the admin's group may read along, nobody else; log text can hold private things.
-    OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(path)
+    // 0640: the admin's group may read along, nobody else; log text can hold private things. No link is followed: the
+    // directory may be the bot's.
+    OpenOptions::new().create(true).append(true).read(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 fn numbered(path: &Path, n: u32) -> PathBuf {

@@ -160,6 +160,14 @@ pub fn check_with<R: Read + Seek>(
     Verdict { kind, state: found.state, detail: found.detail, evidence: found.evidence }
 }
 
+/// Whether a file name promises media: nothing in such a file is text.
+#[must_use]
+pub fn is_media_name(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, last)| last.to_ascii_lowercase()).unwrap_or_default();
+    let extension = extension.as_str();
+    MEDIA.contains(&extension) || PROMISES.iter().any(|(names, _)| names.contains(&extension))
+}
+
 fn judge(source: &mut Source<'_>, kind: Kind, extension: &str) -> std::io::Result<Found> {
     let promise = PROMISES.iter().find(|(names, _)| names.contains(&extension)).map(|(_, kinds)| *kinds);
     let media = promise.is_some() || MEDIA.contains(&extension);

@@ -139,7 +139,7 @@ pub(super) fn absolute(hint: &str, base: Option<&Path>) -> Result<PathBuf, Refus
     } else {
         let base = base.ok_or_else(|| {
             Refusal::new(format!("'{}' is relative and the bot's working directory is not known", clean_line(hint)))
-                .with_remedy("[bot]\nworking_dir = \"/path/where/the/bot/runs\"")
+                .with_remedy("[bot]\ncwd = \"/path/where/the/bot/runs\"")
         })?;
         base.join(path)
     };

@@ -48,10 +48,9 @@ pub enum Command {
     #[command(subcommand)]
     Rules(RulesCommand),
     /// Is this media file whole? One verdict a file; exit code 1 if any is not sound.
-    Verify(VerifyArgs),
+    Verify(super::commands::verify::Args),
     /// Files that were moved aside.
-    #[command(subcommand)]
-    Quarantine(QuarantineCommand),
+    Quarantine(super::commands::quarantine::Args),
     /// What the running agent is doing.
     Status(JsonArgs),
     /// Incidents, newest first.
@@ -170,45 +169,6 @@ pub enum RulesCommand {
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
-    },
-}
-
-/// `verify`.
-#[derive(Clone, Debug, Args)]
-pub struct VerifyArgs {
-    /// Media files.
-    #[arg(required = true)]
-    pub files: Vec<PathBuf>,
-    /// Decode them as well, with ffmpeg.
-    #[arg(long)]
-    pub deep: bool,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `quarantine …`.
-#[derive(Clone, Debug, Subcommand)]
-pub enum QuarantineCommand {
-    /// List what was moved aside.
-    List(JsonArgs),
-    /// Put files back where they were.
-    Restore {
-        /// Their identifiers, from `list`.
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
-    /// Delete files for good.
-    Purge {
-        /// Their identifiers, from `list`.
-        #[arg(required_unless_present_any = ["older_than", "all"])]
-        ids: Vec<String>,
-        /// Those older than this (`30d`).
-        #[arg(long, value_name = "TIME", conflicts_with = "ids", value_parser = super::units::Period::parse)]
-        older_than: Option<super::units::Period>,
-        /// All of them.
-        #[arg(long, conflicts_with_all = ["ids", "older_than"])]
-        all: bool,
     },
 }
 

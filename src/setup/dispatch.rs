@@ -40,6 +40,8 @@ fn dispatch(cli: Cli) -> Done {
         Command::Incidents(args) => commands::status::incidents(&args, file, &around),
         Command::Jobs(args) => commands::status::jobs(&args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
+        Command::Verify(args) => Ok(commands::verify::run(&args, &mut commands::stdout())?),
+        Command::Quarantine(args) => quarantine(&args, file, &around),
         Command::Init(args) => commands::init::init(&args, &around),
         Command::Check(args) => commands::check::check(args, file, &around, None),
         Command::Config(command) => commands::config::config(command, file, &around),
@@ -49,6 +51,16 @@ fn dispatch(cli: Cli) -> Done {
         // The arms of commands that live in other rooms are added where those are merged.
         other => Err(Failure::failed(format!("failed to run {other:?}: not part of this build"))),
     }
+}
+
+fn quarantine(args: &commands::quarantine::Args, file: Option<&std::path::Path>, around: &Surroundings) -> Done {
+    use commands::quarantine::{Error, run};
+    let loaded = super::load::load(file, around)?;
+    let roots: Vec<_> = loaded.config.root.iter().map(super::config::Root::spec).collect();
+    run(args, &loaded.state_dir, &roots, &mut commands::stdout()).map_err(|error| match error {
+        Error::Output(error) => Failure::from(error),
+        other => Failure::failed(other.to_string()),
+    })
 }
 
 /// Writes a failure to stderr and gives its exit code.

@@ -10,9 +10,11 @@ pub mod config;
 pub mod demo;
 pub mod init;
 pub mod man;
+pub mod quarantine;
 pub mod reload;
 pub mod run;
 pub mod status;
+pub mod verify;
 pub mod version;
 
 /// Why a command failed, with its exit code.
