@@ -175,6 +175,18 @@ fn commands(config: &Config, check: &mut Check<'_>, whole: bool) {
             format!("command `{name}` names no program"),
             "write argv = [\"program\", \"argument\"]",
         );
+        let holes = ["{path}", "{target}", "{url}", "{file_id}", "{job}"];
+        let inside = |word: &String| holes.iter().find(|hole| word.contains(**hole) && word != *hole);
+        let mixed =
+            command.argv.iter().skip(1).find_map(inside).or_else(|| {
+                holes.iter().find(|hole| command.argv.first().is_some_and(|program| program.contains(**hole)))
+            });
+        check.must(
+            mixed.is_none(),
+            &path,
+            format!("command `{name}` mixes `{}` with other text", mixed.unwrap_or(&"")),
+            "write it as an argument of its own: what stands in a log line is never part of another word",
+        );
         let clean = !command.argv.iter().any(|word| word.contains('\0'));
         check.must(clean, &path, format!("command `{name}` holds a NUL"), "delete it");
     }
