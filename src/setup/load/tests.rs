@@ -283,6 +283,13 @@ fn h1_a_hint_is_never_part_of_another_word_of_a_command() {
         let problems = load(Some(Path::new("bad.toml")), &around(base, &[])).unwrap_err().to_string();
         assert!(problems.starts_with("bad.toml:2:8: command `x` mixes `{"), "{problems}");
     }
+    write(&base.join("good.toml"), "[command.x]\nargv = ['sh', '-c', 'fetch \"$1\"', 'sh', '{path}']\n");
+    load(Some(Path::new("good.toml")), &around(base, &[])).unwrap();
+    for argv in ["['/bin/sh', '-c', '{path}']", "['python3.12', '-c', '{url}']", "['bash', '-xec', '{job}']"] {
+        write(&base.join("bad.toml"), &format!("[command.x]\nargv = {argv}\n"));
+        let problems = load(Some(Path::new("bad.toml")), &around(base, &[])).unwrap_err().to_string();
+        assert!(problems.contains("would run what stands in a log line"), "{problems}");
+    }
 }
 
 /// Pieces of configurations, whole and torn, in any order.
