@@ -175,6 +175,24 @@ fn commands(config: &Config, check: &mut Check<'_>, whole: bool) {
             format!("command `{name}` names no program"),
             "write argv = [\"program\", \"argument\"]",
         );
+        let holes = ["{path}", "{target}", "{url}", "{file_id}", "{job}"];
+        let inside = |word: &String| holes.iter().find(|hole| word.contains(**hole) && word != *hole);
+        let mixed =
+            command.argv.iter().skip(1).find_map(inside).or_else(|| {
+                holes.iter().find(|hole| command.argv.first().is_some_and(|program| program.contains(**hole)))
+            });
+        check.must(
+            mixed.is_none(),
+            &path,
+            format!("command `{name}` mixes `{}` with other text", mixed.unwrap_or(&"")),
+            "write it as an argument of its own: what stands in a log line is never part of another word",
+        );
+        check.must(
+            !runs_a_hint(&command.argv, &holes),
+            &path,
+            format!("command `{name}` would run what stands in a log line as a program"),
+            "pass it behind the script: [\"sh\", \"-c\", \"fetch \\\"$1\\\"\", \"sh\", \"{path}\"]",
+        );
         let clean = !command.argv.iter().any(|word| word.contains('\0'));
         check.must(clean, &path, format!("command `{name}` holds a NUL"), "delete it");
     }
@@ -198,4 +216,16 @@ fn commands(config: &Config, check: &mut Check<'_>, whole: bool) {
         let there = config.command.contains_key(name);
         check.must(there, &["server_down", "restart_command"], format!("no command is called `{name}`"), remedy);
     }
+}
+
+/// Whether an interpreter would take a placeholder for its script: `sh -c {path}`.
+fn runs_a_hint(argv: &[String], holes: &[&str]) -> bool {
+    const INTERPRETERS: &[&str] =
+        &["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "python", "perl", "ruby", "node", "php", "env"];
+    let program = argv.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let program = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let takes_script =
+        |flag: &str| flag.starts_with('-') && flag.len() <= 6 && flag.ends_with(['c', 'e', 'r', 'S', 'l']);
+    INTERPRETERS.contains(&program)
+        && argv.windows(2).any(|pair| takes_script(&pair[0]) && holes.contains(&pair[1].as_str()))
 }

@@ -164,7 +164,8 @@ pub enum FallbackAction {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Command {
-    /// The program and its arguments, one word a string.
+    /// The program and its arguments, one word a string. `{path}`, `{target}`, `{url}`, `{file_id}` and `{job}` are
+    /// filled in, each as one whole argument.
     #[schemars(extend("format" = "words"))]
     pub argv: Vec<String>,
     /// The command is stopped after this time.
@@ -190,13 +191,21 @@ pub struct Download {
     pub allow_private: Vec<String>,
     /// Larger files are not downloaded.
     pub max_size: Size,
+    /// A download that brings no byte for so long is broken off.
+    pub stall: Period,
     /// The longest one download may take.
     pub timeout: Period,
 }
 
 impl Default for Download {
     fn default() -> Self {
-        Self { hosts: Vec::new(), allow_private: Vec::new(), max_size: Size(4 << 30), timeout: Period::secs(7_200) }
+        Self {
+            hosts: Vec::new(),
+            allow_private: Vec::new(),
+            max_size: Size(4 << 30),
+            stall: Period::secs(30),
+            timeout: Period::secs(7_200),
+        }
     }
 }
 
@@ -279,6 +288,8 @@ pub struct Bot {
     pub command: Vec<String>,
     /// File to which the bot's output is written as well.
     pub log: Option<FilePath>,
+    /// A new file is begun at this size; one old file is kept.
+    pub log_max_size: Size,
     /// When it is started again: `no`, `on-failure`, `always`.
     pub restart: RestartPolicy,
     /// Whom the bot runs as: access to files is checked as this user, and started as root the bot drops to it.
@@ -300,6 +311,7 @@ impl Default for Bot {
         Self {
             command: Vec::new(),
             log: None,
+            log_max_size: Size(50_000_000),
             restart: RestartPolicy::No,
             user: None,
             cwd: None,

@@ -272,6 +272,26 @@ fn numbers_of_any_form_and_size_are_told_where_they_stand() {
     assert_eq!(lines.len(), 4, "{lines:#?}");
 }
 
+#[test]
+fn h1_a_hint_is_never_part_of_another_word_of_a_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path();
+    write(&base.join("good.toml"), "[command.x]\nargv = ['fetch', '--', '{url}', '{path}']\n");
+    load(Some(Path::new("good.toml")), &around(base, &[])).unwrap();
+    for argv in ["['sh', '-c', 'fetch {url}']", "['{path}']", "['fetch', '--out={path}']"] {
+        write(&base.join("bad.toml"), &format!("[command.x]\nargv = {argv}\n"));
+        let problems = load(Some(Path::new("bad.toml")), &around(base, &[])).unwrap_err().to_string();
+        assert!(problems.starts_with("bad.toml:2:8: command `x` mixes `{"), "{problems}");
+    }
+    write(&base.join("good.toml"), "[command.x]\nargv = ['sh', '-c', 'fetch \"$1\"', 'sh', '{path}']\n");
+    load(Some(Path::new("good.toml")), &around(base, &[])).unwrap();
+    for argv in ["['/bin/sh', '-c', '{path}']", "['python3.12', '-c', '{url}']", "['bash', '-xec', '{job}']"] {
+        write(&base.join("bad.toml"), &format!("[command.x]\nargv = {argv}\n"));
+        let problems = load(Some(Path::new("bad.toml")), &around(base, &[])).unwrap_err().to_string();
+        assert!(problems.contains("would run what stands in a log line"), "{problems}");
+    }
+}
+
 /// Pieces of configurations, whole and torn, in any order.
 fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
