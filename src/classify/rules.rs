@@ -260,10 +260,18 @@ impl Rules {
         event::parts(&text).iter().find_map(|part| {
             let level = part.level();
             let claims = |entry: &&Entry| entry.objection(part.place, level).is_none();
-            let entry = self.signals.matching(part).into_iter().map(|i| &self.signals.entries[i]).find(claims)?;
-            let Kind::Signal { means } = entry.kind else { return None };
-            let captures = captures::read(&entry.regex, entry.sees(part));
-            Some(Signal { rule: entry.id.clone(), means, captures })
+            let mut entries = self.signals.matching(part).into_iter().map(|i| &self.signals.entries[i]).filter(claims);
+            let first = entries.next()?;
+            let Kind::Signal { means } = first.kind else { return None };
+            let mut captures = captures::read(&first.regex, first.sees(part));
+            // One line often says several things of a download: the first signal tells what happened, the others add
+            // what they alone read out (a `file_id`, a size).
+            for entry in entries {
+                for (name, value) in captures::read(&entry.regex, entry.sees(part)) {
+                    captures.entry(name).or_insert(value);
+                }
+            }
+            Some(Signal { rule: first.id.clone(), means, captures })
         })
     }
 

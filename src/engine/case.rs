@@ -22,6 +22,9 @@ pub struct Case {
     pub attempt: u32,
     /// How many probes of this waiting step were answered *fault*.
     pub probes: u32,
+    /// Of several cases held on the same thing, this one asks for all.
+    #[serde(default)]
+    pub asks: bool,
     /// Where in the step it is.
     pub phase: Phase,
     /// The task that is under way.
@@ -109,6 +112,7 @@ impl Case {
             at: 0,
             attempt: 0,
             probes: 0,
+            asks: false,
             phase: Phase::Looking,
             task: None,
             action: None,

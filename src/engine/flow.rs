@@ -18,8 +18,8 @@ const ACT_LIMIT: Duration = Duration::from_secs(60);
 /// How often a wait for a server or for room may be put in before a repair; then it is given up.
 const INSERT_MAX: u32 = 5;
 
-/// A held case looks again after so long even when nobody wakes it.
-const HELD_CHECK: TimeDelta = TimeDelta::minutes(5);
+/// A held case that leaves the asking to another looks after so long all the same.
+const HELD_CHECK: TimeDelta = TimeDelta::minutes(1);
 
 /// So long a case waits for a person's word.
 const APPROVAL_MAX: TimeDelta = TimeDelta::hours(24);
@@ -308,8 +308,8 @@ impl State {
             | Question::Directory { .. }
             | Question::Integrity { .. } => "fault".to_owned(),
         };
-        let other_asks =
-            self.cases.values().any(|case| case.incident.id != id && case.held_on() == Some(&on) && case.due.is_some());
+        let waits = |case: &Case| case.incident.id != id && case.held_on() == Some(&on) && case.asks;
+        let other_asks = self.cases.values().any(waits);
         let random = self.rng.unit();
         let Some(case) = self.cases.get_mut(&id) else { return };
         let first = case.probes == 0;
@@ -319,6 +319,7 @@ impl State {
             _ => self.policy.space_check,
         };
         let wait = TimeDelta::from_std(wait).unwrap_or(HELD_CHECK);
+        case.asks = !other_asks;
         case.due = Some(self.now.wall + if other_asks { HELD_CHECK } else { wait });
         case.waited_ms = 0;
         case.detail = detail.to_owned();
