@@ -367,7 +367,7 @@ impl Follow {
         let mut found = siblings::list(&self.path, inodes);
         if let Some(real) = &self.real {
             found.extend(siblings::list(real, inodes));
-            found.sort_by_key(|sibling| stream::birth(&sibling.meta));
+            found.sort_by_key(|sibling| sibling.meta.modified().ok());
             let mut seen = HashSet::new();
             found.retain(|sibling| seen.insert((sibling.print.dev, sibling.print.ino)));
         }
@@ -475,9 +475,10 @@ fn is_inode(meta: &Metadata, sibling: &Sibling) -> bool {
     (meta.dev(), meta.ino()) == (sibling.print.dev, sibling.print.ino)
 }
 
-/// Whether the sibling holds the same text under another inode.
+/// Whether the sibling holds the same text under another inode. A short head must be all there is.
 fn is_copy(print: &Print, sibling: &Sibling) -> bool {
-    print.hashed >= COPY_HEAD && print.begins(&sibling.file).unwrap_or(false)
+    (print.hashed >= COPY_HEAD || (print.hashed > 0 && sibling.meta.len() == print.hashed))
+        && print.begins(&sibling.file).unwrap_or(false)
 }
 
 /// Whether the sibling is this very file; an inode alone says little, it is used again at once.

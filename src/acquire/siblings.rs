@@ -60,7 +60,8 @@ fn number(base: &OsStr, name: &OsStr) -> u64 {
 /// Every readable generation of `path` beside it, the oldest first, and files there with one of these `inodes`, whatever
 /// their names. The file at `path` itself is no generation.
 ///
-/// Order: when it was made, then the number in its name (file systems count time in steps), then its last change.
+/// Order: its last change (a copy is made later than what it holds, so birth says less), then the number in its name, since
+/// file systems count time in steps, then birth.
 pub(super) fn list(path: &Path, inodes: &[u64]) -> Vec<Sibling> {
     let (Some(directory), Some(base)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
@@ -81,7 +82,7 @@ pub(super) fn list(path: &Path, inodes: &[u64]) -> Vec<Sibling> {
         .collect();
     found.sort_by_cached_key(|sibling| {
         let name = sibling.path.file_name().unwrap_or_default();
-        (stream::birth(&sibling.meta), Reverse(number(base, name)), sibling.meta.modified().ok())
+        (sibling.meta.modified().ok(), Reverse(number(base, name)), stream::birth(&sibling.meta))
     });
     found
 }
