@@ -6,6 +6,7 @@ mod follow;
 mod hint;
 mod journal;
 mod outlet;
+mod places;
 mod siblings;
 mod stdin;
 mod stream;
