@@ -396,3 +396,13 @@ async fn a1_a_missing_journalctl_is_said() {
     assert!(watch.engine.troubles[0].contains("is systemd here?"));
     watch.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a1_reading_ends_when_nobody_listens_any_more() {
+    let (_dir, log) = scratch();
+    let mut watch = Watch::start(vec![path_source(&log)], vec![], from_start());
+    watch.until("anchor", |engine| !engine.streams.is_empty()).await;
+    drop(watch.reads);
+    append(&log, "to nobody\n");
+    tokio::time::timeout(engine::DEADLINE, watch.task).await.expect("it ends").unwrap();
+}
