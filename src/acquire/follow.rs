@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::outlet::{Outlet, Stopped};
+use super::places::{Known, is_copy, is_inode, is_known, match_files};
 use super::siblings::{self, Sibling};
-use super::stream::{self, COPY_HEAD, OpenError, Print, Step, Stream};
+use super::stream::{self, OpenError, Print, Step, Stream};
 use super::{Identity, Read, StreamId};
 
 /// How long a rotated file must have been quiet before it is closed: its writer may not have noticed yet.
@@ -26,13 +27,6 @@ const MAX_OLD: usize = 64;
 const SCANS: u32 = 8;
 /// How many finished generations are remembered even when they are no longer beside the file.
 const REMEMBERED: usize = 64;
-
-/// A generation that was read (or was there before), up to `offset`.
-#[derive(Clone, Copy)]
-struct Known {
-    print: Print,
-    offset: u64,
-}
 
 /// One path.
 pub(super) struct Follow {
@@ -367,7 +361,7 @@ impl Follow {
         let mut found = siblings::list(&self.path, inodes);
         if let Some(real) = &self.real {
             found.extend(siblings::list(real, inodes));
-            found.sort_by_key(|sibling| stream::birth(&sibling.meta));
+            found.sort_by_key(|sibling| sibling.meta.modified().ok());
             let mut seen = HashSet::new();
             found.retain(|sibling| seen.insert((sibling.print.dev, sibling.print.ino)));
         }
@@ -471,53 +465,6 @@ impl Follow {
     }
 }
 
-fn is_inode(meta: &Metadata, sibling: &Sibling) -> bool {
-    (meta.dev(), meta.ino()) == (sibling.print.dev, sibling.print.ino)
-}
-
-/// Whether the sibling holds the same text under another inode.
-fn is_copy(print: &Print, sibling: &Sibling) -> bool {
-    print.hashed >= COPY_HEAD && print.begins(&sibling.file).unwrap_or(false)
-}
-
-/// Whether the sibling is this very file; an inode alone says little, it is used again at once.
-fn is_known(known: &Known, sibling: &Sibling) -> bool {
-    known.print.same_inode(&sibling.print)
-        && (known.print.hashed > 0 || sibling.meta.len() == 0)
-        && known.print.begins(&sibling.file).unwrap_or(false)
-}
-
 fn is_deleted(stream: &Stream) -> bool {
     stream.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
-}
-
-/// For each file the number of its checkpoint and the offset to go on at; and the checkpoints without a file.
-type Places = (Vec<Option<(usize, u64)>>, Vec<(Identity, u64)>);
-
-/// Finds each checkpoint's file: first by inode and head, then by head alone (a copy that copytruncate left).
-fn match_files(files: &[Option<Sibling>], checkpoints: &[(Identity, u64)]) -> Places {
-    let mut places: Vec<Option<(usize, u64)>> = vec![None; files.len()];
-    let mut rest = Vec::new();
-    for (of, (identity, offset)) in checkpoints.iter().enumerate() {
-        let Identity::File { dev, ino, hashed, hash, .. } = identity else { continue };
-        let Ok(hash) = u64::from_str_radix(hash, 16) else { continue };
-        let print = Print { dev: *dev, ino: *ino, hashed: *hashed, hash };
-        let same = |f: &Sibling| print.same_inode(&f.print) && print.begins(&f.file).unwrap_or(false);
-        let found = (0..files.len()).find(|at| places[*at].is_none() && files[*at].as_ref().is_some_and(same));
-        match found.and_then(|at| Some((at, files[at].as_ref()?))) {
-            // A power cut can leave a file shorter than what was read of it.
-            Some((at, file)) => places[at] = Some((of, (*offset).min(file.meta.len()))),
-            None => rest.push((of, print, *offset)),
-        }
-    }
-    let mut lost = Vec::new();
-    for (of, print, offset) in rest {
-        let same = |f: &Sibling| is_copy(&print, f) && f.meta.len() >= offset;
-        let found = (0..files.len()).rev().find(|at| places[*at].is_none() && files[*at].as_ref().is_some_and(same));
-        match found {
-            Some(at) => places[at] = Some((of, offset)),
-            None => lost.push(checkpoints[of].clone()),
-        }
-    }
-    (places, lost)
 }

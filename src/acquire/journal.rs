@@ -18,8 +18,7 @@ const COMPLAINT: u64 = 4096;
 /// How long to wait before `journalctl` is started again, doubled up to the cap.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_CAP: Duration = Duration::from_secs(60);
-/// How many cursors wait at most for their entries to be worked off; beyond it the oldest is given up, which only
-/// means that more is read again after a crash... of lines that were not worked off yet.
+/// How many cursors wait at most for their entries to be worked off. Without the oldest one a later one is stored.
 const WAITING: usize = 4096;
 
 /// Which cursor may be stored: that of the last entry that was worked off completely.

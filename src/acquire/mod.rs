@@ -6,6 +6,7 @@ mod follow;
 mod hint;
 mod journal;
 mod outlet;
+mod places;
 mod siblings;
 mod stdin;
 mod stream;
@@ -220,7 +221,12 @@ pub async fn run(
         let (wake, woken) = std::sync::mpsc::sync_channel(1);
         let at_stop = wake.clone();
         let reader = outlet.clone();
-        readers.spawn_blocking(move || tail::run(paths, checkpoints, settings, reader, (wake, woken)));
+        let ended = stop.clone();
+        readers.spawn_blocking(move || {
+            tail::run(paths, checkpoints, settings, reader, (wake, woken));
+            // It ends when told to, or when nobody listens: then the others have no more to do either.
+            ended.cancel();
+        });
         readers.spawn(async move {
             stop.cancelled().await;
             // Full means that it wakes anyway.

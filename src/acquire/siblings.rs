@@ -1,7 +1,8 @@
 //! Finds the older generations of a rotated log file beside it.
 
 use std::cmp::Reverse;
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirEntryExt as _;
@@ -11,6 +12,9 @@ use super::stream::{self, Print};
 
 /// How many generations are looked at, the latest ones; more than any rotation policy keeps.
 pub(super) const GENERATIONS: usize = 1000;
+
+/// How often a directory is listed again because files moved meanwhile.
+const LISTINGS: u32 = 8;
 
 /// A generation, open.
 pub(super) struct Sibling {
@@ -60,30 +64,54 @@ fn number(base: &OsStr, name: &OsStr) -> u64 {
 /// Every readable generation of `path` beside it, the oldest first, and files there with one of these `inodes`, whatever
 /// their names. The file at `path` itself is no generation.
 ///
-/// Order: when it was made, then the number in its name (file systems count time in steps), then its last change.
+/// Order: its last change (a copy is made later than what it holds, so birth says less), then the number in its name, since
+/// file systems count time in steps, then birth.
 pub(super) fn list(path: &Path, inodes: &[u64]) -> Vec<Sibling> {
     let (Some(directory), Some(base)) = (path.parent(), path.file_name()) else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let mut found: Vec<Sibling> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| {
-            let named = is_generation(base, &entry.file_name());
-            (named || (inodes.contains(&entry.ino()) && entry.file_name() != base)).then_some((entry, named))
-        })
-        .filter(|(entry, _)| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .take(GENERATIONS)
-        .filter_map(|(entry, named)| {
-            let path = entry.path();
-            let (file, meta) = stream::open(&path).ok()?;
-            let print = Print::of(&file, &meta).ok()?;
-            Some(Sibling { path, file, meta, print, named })
-        })
-        .collect();
+    let mut found = Vec::new();
+    // Files move while they are opened one by one; what was listed counts when it still is so afterwards.
+    for _ in 0..LISTINGS {
+        let before = names(directory, base, inodes);
+        found = before.iter().filter_map(|(name, _, named)| open(&directory.join(name), *named)).collect();
+        let same = |(sibling, (_, ino, _)): (&Sibling, &(OsString, u64, bool))| sibling.print.ino == *ino;
+        if found.len() == before.len()
+            && found.iter().zip(&before).all(same)
+            && names(directory, base, inodes) == before
+        {
+            break;
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|sibling| seen.insert((sibling.print.dev, sibling.print.ino)));
     found.sort_by_cached_key(|sibling| {
         let name = sibling.path.file_name().unwrap_or_default();
-        (stream::birth(&sibling.meta), Reverse(number(base, name)), sibling.meta.modified().ok())
+        (sibling.meta.modified().ok(), Reverse(number(base, name)), stream::birth(&sibling.meta))
     });
     found
+}
+
+/// Names of generations and of files with one of `inodes`, with inode and whether the name says it; in name order.
+fn names(directory: &Path, base: &OsStr, inodes: &[u64]) -> Vec<(OsString, u64, bool)> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let (name, ino) = (entry.file_name(), entry.ino());
+            let named = is_generation(base, &name);
+            (named || (inodes.contains(&ino) && name != base)).then_some((entry, name, ino, named))
+        })
+        .filter(|(entry, ..)| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .take(GENERATIONS)
+        .map(|(_, name, ino, named)| (name, ino, named))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn open(path: &Path, named: bool) -> Option<Sibling> {
+    let (file, meta) = stream::open(path).ok()?;
+    let print = Print::of(&file, &meta).ok()?;
+    Some(Sibling { path: path.into(), file, meta, print, named })
 }
 
 /// Whether a compressed generation lies beside `path`.

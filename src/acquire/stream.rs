@@ -10,7 +10,7 @@ use super::{Identity, StreamId};
 
 /// How many first bytes tell one log file from another: the first lines carry times, and a page is one read.
 pub(super) const HEAD: usize = 1024;
-/// The fewest bytes by which a file is known under another inode (a copy); fewer could agree by chance.
+/// The fewest first bytes by which a longer file is known under another inode (a copy); fewer could agree by chance.
 pub(super) const COPY_HEAD: u64 = 64;
 
 /// Why a path cannot be read.

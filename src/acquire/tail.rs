@@ -71,6 +71,8 @@ struct Tail {
     polling: bool,
     started: SystemTime,
     globbed: Instant,
+    /// Something may match a glob newly.
+    glob_due: bool,
     overfull: bool,
 }
 
@@ -93,6 +95,7 @@ pub(super) fn run(
         hint,
         started: SystemTime::now(),
         globbed: Instant::now(),
+        glob_due: false,
         overfull: false,
     };
     // Stopped is the only way out.
@@ -244,7 +247,8 @@ impl Tail {
             source.is_glob() && (dirty.all || dirty.directories.iter().any(|d| d.starts_with(source.base())))
         };
         // A growing file is no reason to expand globs each time; a new one is found within the next look.
-        if self.sources.iter().any(touched) && self.globbed.elapsed() >= POLL {
+        self.glob_due |= self.sources.iter().any(touched);
+        if self.glob_due && self.globbed.elapsed() >= POLL {
             self.find()?;
         }
         Ok(())
@@ -252,7 +256,7 @@ impl Tail {
 
     /// The safety net: everything that events should have told, and what time alone brings.
     fn look_all(&mut self) -> Result<(), Stopped> {
-        if self.globbed.elapsed() >= GLOB_EVERY {
+        if self.glob_due || self.globbed.elapsed() >= GLOB_EVERY {
             self.find()?;
         }
         self.watch()?;
@@ -286,7 +290,7 @@ impl Tail {
 
     /// Follows files that newly match a glob, from their first byte.
     fn find(&mut self) -> Result<(), Stopped> {
-        self.globbed = Instant::now();
+        (self.globbed, self.glob_due) = (Instant::now(), false);
         for at in 0..self.sources.len() {
             if !self.sources[at].is_glob() {
                 continue;
