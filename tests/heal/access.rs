@@ -66,8 +66,9 @@ async fn a10_without_a_policy_only_missing_bits_are_added_and_owners_stay() {
     let foreign = house.put("models/foreign.mp4", b"x");
     chmod(&foreign, 0o600);
     let output = house.act(Repair::RestoreAccess { path: "models/foreign.mp4".into() }).await;
-    let TaskOutput::Refused { remedy: Some(remedy), .. } = output else { panic!("{output:?}") };
-    assert!(remedy.starts_with("sudo chown nobody:") && remedy.contains("owner = \"nobody\""), "{remedy}");
+    let TaskOutput::Refused { remedy: Some(remedy), detail, .. } = output else { panic!("{output:?}") };
+    assert!(remedy.starts_with("sudo chown nobody:"), "{remedy}");
+    assert!(detail.contains("owner = \"nobody\""), "{detail}");
     assert_eq!(facts(&foreign), (0, 0, 0o600));
 }
 
@@ -92,7 +93,9 @@ async fn a10_without_the_privilege_the_answer_is_the_exact_command() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let path = file.to_str().unwrap().replace('\'', r"'\''");
     let group = logmedic::roots::group_name(NOBODY);
-    let want = format!("sudo chown nobody:{group} '{path}' && sudo chmod 0664 '{path}'");
+    let models = house.path("models").to_str().unwrap().to_owned();
+    let want =
+        format!("sudo chown nobody:{group} {models} && sudo chown nobody:{group} '{path}' && sudo chmod 0664 '{path}'");
     assert!(said.contains(&want), "{said}\nwanted: {want}");
 }
 

@@ -17,7 +17,7 @@ fn bot_api(file: Vec<u8>, answer: Value) -> impl Fn(u32, Asked) -> Response<Body
             return plain(status, answer.to_string());
         }
         match asked.path.strip_prefix(&format!("/file/bot{TOKEN}/")) {
-            Some("videos/file_0.png") => plain(200, file.clone()),
+            Some("videos/file_0.png") if !file.is_empty() => plain(200, file.clone()),
             _ => plain(404, json!({"ok": false, "error_code": 404, "description": "Not Found"}).to_string()),
         }
     }

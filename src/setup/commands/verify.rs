@@ -96,8 +96,9 @@ fn verify(path: &Path, deep: bool) -> Verdict {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let depth = if deep { Depth::Deep } else { Depth::Cheap };
     let mut verdict = check_with(&mut file, length, &name, depth, &mut || true);
-    let decodable =
-        matches!(verdict.kind, Kind::Mp4 | Kind::Mkv | Kind::Jpeg | Kind::Png | Kind::Flac | Kind::Riff | Kind::Mp3);
+    let nameless = verdict.kind == Kind::Unknown && is_media_name(&name);
+    let decodable = nameless
+        || matches!(verdict.kind, Kind::Mp4 | Kind::Mkv | Kind::Jpeg | Kind::Png | Kind::Flac | Kind::Riff | Kind::Mp3);
     if deep && decodable && matches!(verdict.state, State::Sound | State::Unknown) {
         decode(path, &mut verdict);
     }
