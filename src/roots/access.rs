@@ -105,6 +105,8 @@ impl RootPath {
                 Ok(found) => found,
                 // A missing file in a directory that is there: the directory was asked already.
                 Err(Error::Missing(_)) if depth == last && subject.is_some() => break,
+                // What keeps the user out keeps us out as well: it is found, what lies below must wait.
+                Err(Error::Denied { .. }) if !denied.is_empty() => break,
                 Err(error) => return Err(error),
             };
             let is_parent = depth + 1 == last;
@@ -134,6 +136,20 @@ impl RootPath {
     /// # Errors
     /// A refusal with the exact command where logmedic lacks the privilege or the policy would not help.
     pub fn restore_access(&self, who: &Who) -> Result<Vec<Restored>, Error> {
+        let mut changed = Vec::new();
+        // What lies below a closed directory is only seen once that is open: one more pass a level at most.
+        for _ in self.chain() {
+            let pass = self.restore_pass(who)?;
+            let idle = pass.is_empty();
+            changed.extend(pass);
+            if idle || self.access_as(who)?.denied.is_empty() {
+                break;
+            }
+        }
+        Ok(changed)
+    }
+
+    fn restore_pass(&self, who: &Who) -> Result<Vec<Restored>, Error> {
         let before = self.access_as(who)?;
         let mut wanted: Vec<(RootPath, u32)> =
             before.denied.iter().map(|denied| (denied.path.clone(), denied.missing)).collect();

@@ -77,20 +77,8 @@ async fn a10_without_the_privilege_the_answer_is_the_exact_command() {
     let house = House::new().for_nobody();
     let file = house.put("models/it's.mp4", b"x");
     chmod(&file, 0o600);
-    chmod(house.dir.path(), 0o755);
-    // As nobody, in a process of its own: this very program, for one test. A copy, where nobody may run it.
-    let program = house.path("program");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let output = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(&program)
-        .args(["--ignored", "--exact", "access::inside_as_nobody", "--nocapture"])
-        .env("HEAL_MODELS", house.path("models"))
-        .env("TMPDIR", "/tmp")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // As nobody, in a process of its own: this very program, for one test.
+    let said = as_nobody(&house, "access::inside_as_nobody");
     let path = file.to_str().unwrap().replace('\'', r"'\''");
     let group = logmedic::roots::group_name(NOBODY);
     let models = house.path("models").to_str().unwrap().to_owned();
@@ -114,6 +102,51 @@ async fn inside_as_nobody() {
     let output = house.act(Repair::RestoreAccess { path }).await;
     let TaskOutput::Refused { remedy: Some(remedy), .. } = output else { panic!("{output:?}") };
     println!("{remedy}");
+}
+
+/// Runs one ignored test of this program as nobody.
+fn as_nobody(house: &House, test: &str) -> String {
+    chmod(house.dir.path(), 0o755);
+    // A copy, where nobody may run it.
+    let program = house.path("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&program)
+        .args(["--ignored", "--exact", test, "--nocapture"])
+        .env("HEAL_MODELS", house.path("models"))
+        .env("TMPDIR", "/tmp")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_as_the_bot_s_own_user_what_is_closed_is_opened_level_by_level() {
+    let house = House::new().for_nobody();
+    let file = house.put("models/ana/deep/a.mp4", b"x");
+    let closed = ["models/ana", "models/ana/deep", "models/ana/deep/a.mp4"].map(|name| house.path(name));
+    for path in [&house.path("models")].into_iter().chain(&closed) {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    closed.iter().for_each(|path| chmod(path, 0o000));
+    as_nobody(&house, "access::inside_opening_as_nobody");
+    assert_eq!(facts(&file), (NOBODY, NOBODY, 0o600));
+}
+
+/// The inner half of the test above.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by a10_as_the_bot_s_own_user_what_is_closed_is_opened_level_by_level, as another user"]
+async fn inside_opening_as_nobody() {
+    let Some(models) = std::env::var_os("HEAL_MODELS") else { return };
+    let house = House::new().with(|house| house.spec.path = models.into());
+    let path = house.spec.path.join("ana/deep/a.mp4").to_str().unwrap().to_owned();
+    assert_eq!(house.look(Question::Access { path: path.clone() }).await.finding, Finding::Fault);
+    let output = house.act(Repair::RestoreAccess { path: path.clone() }).await;
+    assert!(is_done(&output), "{output:?}");
+    assert_eq!(house.look(Question::Access { path }).await.finding, Finding::Sound);
 }
 
 #[tokio::test(flavor = "multi_thread")]

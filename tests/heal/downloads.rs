@@ -205,3 +205,41 @@ async fn a9_a_part_somebody_else_is_writing_is_left_alone() {
     let house = house.with(|house| house.settings.timeouts.part_fresh = Duration::ZERO);
     assert!(is_done(&house.fetch(Fetch::Url(server.url("/a.png")), "models/a.png").await));
 }
+
+/// A file system of three megabytes, in a mount namespace that ends with the test.
+#[test]
+fn a13_when_the_room_runs_out_what_came_is_kept_and_the_answer_is_no_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", "mount -t tmpfs -o size=3m none \"$HEAL_SMALL\" && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "downloads::inside_a_small_file_system", "--nocapture"])
+        .env("HEAL_SMALL", dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "this test mounts a tmpfs: run the tests as root\n{said}");
+}
+
+/// The inner half of the test above.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by a13_when_the_room_runs_out_what_came_is_kept_and_the_answer_is_no_space"]
+async fn inside_a_small_file_system() {
+    let Some(small) = std::env::var_os("HEAL_SMALL") else { return };
+    let whole = png(5_000_000);
+    // One server says how large the file is, one does not.
+    let server = Server::start(move |count, _| match count {
+        0 => plain(200, whole.clone()),
+        _ => plain(200, Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(whole.clone())]))),
+    })
+    .await;
+    let house = House::new().serving(&server).with(|house| house.spec.path = small.clone().into());
+    let target = std::path::Path::new(&small).join("a.png").to_str().unwrap().to_owned();
+    let part = std::path::Path::new(&small).join("a.png.part");
+    let asked = house.fetch(Fetch::Url(server.url("/a.png")), &target).await;
+    assert!(matches!(asked, TaskOutput::NoSpace { .. }), "{asked:?}");
+    assert_eq!(part.metadata().unwrap().len(), 0, "nothing was written when it could not fit");
+    let ran_out = house.fetch(Fetch::Url(server.url("/a.png")), &target).await;
+    assert!(matches!(ran_out, TaskOutput::NoSpace { .. }), "{ran_out:?}");
+    assert!(part.metadata().unwrap().len() > 1_000_000, "what came is kept");
+}

@@ -46,7 +46,7 @@ impl House {
             dir_mode: None,
             file_mode: None,
         };
-        let short = Duration::from_millis(400);
+        let short = Duration::from_millis(1500);
         let settings = Settings {
             working_dir: Some(dir.path().into()),
             timeouts: Timeouts { stall: short, probe: short, ..Timeouts::default() },
