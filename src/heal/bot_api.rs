@@ -78,9 +78,9 @@ impl Healer {
         let known = Expect { size: info.file_size.or(expect.size), ..expect.clone() };
         let source = format!("telegram:{}:{id}", info.file_unique_id);
         if server_path.starts_with('/') {
-            return self.from_disk(&server_path, &source, path, &known, stop).await;
+            return self.fetch_from_disk(&server_path, &source, path, &known, stop).await;
         }
-        self.from_server(&server_path, &source, path, &known, stop).await.map_err(|output| match *output {
+        self.fetch_from_server(&server_path, &source, path, &known, stop).await.map_err(|output| match *output {
             // The link of a moment ago is gone: the server collected its files; the next getFile makes a new one.
             TaskOutput::Permanent { detail, evidence } if evidence.get("http_status") == Some(&json!(404)) => {
                 transient_of(detail, evidence, None, None)
@@ -98,7 +98,7 @@ impl Healer {
     ) -> Step<(Draft, Evidence)> {
         let server_path = self.server_path(hint)?;
         let source = format!("telegram-path:{server_path}");
-        self.from_server(&server_path, &source, path, expect, stop).await
+        self.fetch_from_server(&server_path, &source, path, expect, stop).await
     }
 
     /// The path behind the token in what a log has: `videos/file_7.mp4`, `/file/bot…/videos/file_7.mp4` or a whole
@@ -156,7 +156,7 @@ impl Healer {
         self.inner.client.as_ref().ok_or_else(|| permanent("failed to set up TLS"))
     }
 
-    async fn from_server(
+    async fn fetch_from_server(
         &self,
         server_path: &str,
         source: &str,
@@ -176,7 +176,7 @@ impl Healer {
     }
 
     /// A local server (`--local`) names a path on its own disk and does not serve it over HTTP.
-    async fn from_disk(
+    async fn fetch_from_disk(
         &self,
         server_path: &str,
         source: &str,
@@ -197,7 +197,7 @@ impl Healer {
             Some(behind.trim_start_matches('/').to_owned())
         });
         let Some(behind) = behind else { return Err(why) };
-        self.from_server(&behind, source, path, expect, stop).await.map_err(|output| match *output {
+        self.fetch_from_server(&behind, source, path, expect, stop).await.map_err(|output| match *output {
             TaskOutput::Permanent { .. } => why,
             other => Box::new(other),
         })

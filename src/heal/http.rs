@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
 use url::Url;
@@ -122,6 +122,8 @@ pub(super) async fn fetch(
     let held = draft.part.held;
     let total = response.content_length().map(|rest| rest.saturating_add(held)).or(want.size);
     draft.fits(total, settings)?;
+    // A cut chunked answer is an error; one that only ends with its connection may have been cut anywhere.
+    draft.complete = total.is_some() || response.headers().contains_key(TRANSFER_ENCODING);
     draft.remember(strong_validator(response.headers())).await?;
     let seen = evidence(json!({
         "http_status": status.as_u16(), "server": origin(&want.url), "resumed_at": held, "announced_bytes": total,

@@ -45,6 +45,8 @@ impl Note {
 pub(super) struct Draft {
     pub(super) part: Part,
     pub(super) validator: Option<String>,
+    /// Whether the source itself said where the file ends.
+    pub(super) complete: bool,
     note: Note,
     key: String,
     ledger: Ledger,
@@ -87,7 +89,8 @@ impl Healer {
         let (part, resumable) = found;
         let validator = note.validator.filter(|_| resumable);
         let note = Note { source: wanted, validator: validator.clone(), identity: part.identity, proven: None };
-        let draft = Draft { part, validator, note, key, ledger: self.inner.ledger.clone(), _hold: hold };
+        let draft =
+            Draft { part, validator, complete: false, note, key, ledger: self.inner.ledger.clone(), _hold: hold };
         draft.save().await?;
         Ok(draft)
     }
@@ -106,7 +109,8 @@ impl Healer {
         let (key, owners, path) = (key_of(path), self.part_owners(path), path.clone());
         let part = blocking(move || path.open_part(&owners)).await??;
         let note = Note { identity: part.identity, ..Note::default() };
-        let draft = Draft { part, validator: None, note, key, ledger: self.inner.ledger.clone(), _hold: hold };
+        let draft =
+            Draft { part, validator: None, complete: true, note, key, ledger: self.inner.ledger.clone(), _hold: hold };
         draft.save().await?;
         Ok(draft)
     }
@@ -176,7 +180,7 @@ impl Draft {
 
     /// Writes down that it is complete and proven, before it is put into place.
     pub(super) async fn proven(&mut self) -> Step<()> {
-        self.note.proven = Some(self.part.held);
+        self.note.proven = self.complete.then_some(self.part.held);
         self.save().await
     }
 

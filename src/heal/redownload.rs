@@ -180,6 +180,8 @@ impl Healer {
             (draft, copied)
         })
         .await?;
+        let mut draft = draft;
+        draft.complete = true;
         let path = &draft.part.path;
         match copied {
             Ok(()) if draft.part.held == facts.size => {}

@@ -105,6 +105,8 @@ impl RootPath {
                 Ok(found) => found,
                 // A missing file in a directory that is there: the directory was asked already.
                 Err(Error::Missing(_)) if depth == last && subject.is_some() => break,
+                // What keeps the user out keeps us out as well: it is found, what lies below must wait.
+                Err(Error::Denied { .. }) if !denied.is_empty() => break,
                 Err(error) => return Err(error),
             };
             let is_parent = depth + 1 == last;
@@ -134,27 +136,52 @@ impl RootPath {
     /// # Errors
     /// A refusal with the exact command where logmedic lacks the privilege or the policy would not help.
     pub fn restore_access(&self, who: &Who) -> Result<Vec<Restored>, Error> {
+        let mut changed = Vec::new();
+        // What lies below a closed directory is only seen once that is open: one more pass a level at most.
+        for _ in self.chain() {
+            let pass = self.restore_pass(who)?;
+            let idle = pass.is_empty();
+            changed.extend(pass);
+            if idle || self.access_as(who)?.denied.is_empty() {
+                break;
+            }
+        }
+        Ok(changed)
+    }
+
+    fn restore_pass(&self, who: &Who) -> Result<Vec<Restored>, Error> {
         let before = self.access_as(who)?;
         let mut wanted: Vec<(RootPath, u32)> =
             before.denied.iter().map(|denied| (denied.path.clone(), denied.missing)).collect();
         if !wanted.iter().any(|(path, _)| *path == before.subject) {
             wanted.push((before.subject.clone(), 0));
         }
-        let mut changed = Vec::new();
+        let (mut changed, mut refused) = (Vec::new(), Vec::new());
         for (path, missing) in wanted {
-            let (fd, facts) = path.pin("restore the access of")?;
-            path.changeable(&facts)?;
-            let policy = path.target(&facts, missing, who)?;
-            let done = match path.apply(&fd, &facts, &policy) {
-                // It keeps nobody out; that it is not as the policy says is no reason to fail.
-                Err(Error::Denied { .. }) if missing == 0 => false,
-                other => other.map_err(|error| path.explain(error, &facts, &policy))?,
-            };
-            if done {
-                changed.push(Restored { path: path.clone(), before: facts, after: path.facts_of(&fd)? });
+            match path.restore_one(missing, who) {
+                Ok(one) => changed.extend(one),
+                Err(Error::Refused(refusal)) if refusal.remedy.is_some() => refused.push(refusal),
+                Err(error) => return Err(error),
             }
         }
-        Ok(changed)
+        let mut refused = refused.into_iter();
+        let Some(mut first) = refused.next() else { return Ok(changed) };
+        // One command that mends everything, not one a day.
+        let remedies: Vec<String> =
+            first.remedy.take().into_iter().chain(refused.filter_map(|more| more.remedy)).collect();
+        Err(first.with_remedy(remedies.join(" && ")).into())
+    }
+
+    fn restore_one(&self, missing: u32, who: &Who) -> Result<Option<Restored>, Error> {
+        let (fd, before) = self.pin("restore the access of")?;
+        self.changeable(&before)?;
+        let policy = self.target(&before, missing, who)?;
+        let done = match self.apply(&fd, &before, &policy) {
+            // It keeps nobody out; that it is not as the policy says is no reason to fail.
+            Err(Error::Denied { .. }) if missing == 0 => false,
+            other => other.map_err(|error| self.explain(error, &before, &policy))?,
+        };
+        Ok(if done { Some(Restored { path: self.clone(), before, after: self.facts_of(&fd)? }) } else { None })
     }
 
     /// The policy for this path, completed so that `who` really gets in.
@@ -174,20 +201,18 @@ impl RootPath {
                 3
             } else {
                 let name = if directory { "dir_mode = \"2775\"" } else { "file_mode = \"0664\"" };
-                let refusal = Refusal::new(format!(
-                    "{self} belongs to {}:{} and the root's policy does not say that it should be the bot's",
+                let group = who.gids.first().copied().unwrap_or(who.uid);
+                let command = self.command(facts, Some(who.uid), Some(group), Some(facts.mode | (missing << 6)));
+                return Err(Refusal::new(format!(
+                    "{self} belongs to {}:{} and the policy does not say that it should be the bot's; \
+                     the configuration could: in [[root]] name = \"{}\", owner = \"{}\" and {name}",
                     user_name(facts.uid),
                     group_name(facts.gid),
-                ));
-                let group = who.gids.first().copied().unwrap_or(who.uid);
-                let command = self.command(Some(who.uid), Some(group), Some(facts.mode | (missing << 6)));
-                return Err(refusal
-                    .with_remedy(format!(
-                        "{command}\n# or in the configuration, in [[root]] name = \"{}\": owner = \"{}\", {name}",
-                        self.root_name(),
-                        user_name(who.uid),
-                    ))
-                    .into());
+                    self.root_name(),
+                    user_name(who.uid),
+                ))
+                .with_remedy(command)
+                .into());
             };
             if mode.is_some() {
                 return Err(Refusal::new(format!(
@@ -237,11 +262,13 @@ impl RootPath {
     fn explain(&self, error: Error, facts: &Facts, policy: &Policy) -> Error {
         let Error::Denied { .. } = error else { return error };
         let mode = if facts.kind == FileKind::Directory { policy.dir_mode } else { policy.file_mode };
-        Error::Refused(Refusal::new(format!("{error}")).with_remedy(self.command(policy.uid, policy.gid, mode)))
+        Error::Refused(Refusal::new(format!("{error}")).with_remedy(self.command(facts, policy.uid, policy.gid, mode)))
     }
 
     /// The command with which the system's administrator would do it.
-    fn command(&self, uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) -> String {
+    fn command(&self, facts: &Facts, uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) -> String {
+        let (uid, gid) = if uid == Some(facts.uid) && gid == Some(facts.gid) { (None, None) } else { (uid, gid) };
+        let mode = mode.filter(|mode| *mode != facts.mode);
         let path = shell_quote(&self.absolute().to_string_lossy());
         let owner = match (uid, gid) {
             (Some(uid), Some(gid)) => format!("sudo chown {}:{} {path}", user_name(uid), group_name(gid)),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::media::{Depth, Kind, State, Verdict, check_with};
 use crate::vocab::{Evidence, clean_line, shorten};
 
-/// The longest one file is decoded by ffmpeg; 4 GB of film decode in minutes.
+/// The longest one file is looked at or decoded; 4 GB of film decode in minutes.
 const DECODE_LIMIT: Duration = Duration::from_secs(3600);
 /// How often it is looked whether ffmpeg has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -95,9 +95,11 @@ fn verify(path: &Path, deep: bool) -> Verdict {
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let depth = if deep { Depth::Deep } else { Depth::Cheap };
-    let mut verdict = check_with(&mut file, length, &name, depth, &mut || true);
-    let decodable =
-        matches!(verdict.kind, Kind::Mp4 | Kind::Mkv | Kind::Jpeg | Kind::Png | Kind::Flac | Kind::Riff | Kind::Mp3);
+    let until = Instant::now() + DECODE_LIMIT;
+    let mut verdict = check_with(&mut file, length, &name, depth, &mut || Instant::now() < until);
+    let nameless = verdict.kind == Kind::Unknown && is_media_name(&name);
+    let decodable = nameless
+        || matches!(verdict.kind, Kind::Mp4 | Kind::Mkv | Kind::Jpeg | Kind::Png | Kind::Flac | Kind::Riff | Kind::Mp3);
     if deep && decodable && matches!(verdict.state, State::Sound | State::Unknown) {
         decode(path, &mut verdict);
     }
