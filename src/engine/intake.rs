@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::acquire::{Checkpoint, Identity, Read, StreamId};
+use crate::acquire::{Checkpoint, Identity, Milestones, Read, StreamId};
 use crate::assemble::{Assembler, Limits, RawEvent};
 use crate::classify::Rules;
 use crate::correlate::{Item, Meaning};
@@ -31,7 +31,7 @@ pub struct Batch {
     /// What was said.
     pub items: Vec<Item>,
     /// How far that is.
-    pub progress: Option<Change>,
+    pub progress: Vec<Change>,
 }
 
 /// The rules of every source; replaced as a whole at a reload.
@@ -41,8 +41,13 @@ struct Stream {
     source: String,
     file: Option<String>,
     identity: Identity,
+    /// Under which name its position is stored.
     key: String,
     assembler: Assembler,
+    /// Cursors of a journal that may be stored once what stands before them is worked off.
+    milestones: Milestones,
+    /// Bytes that came so far, and where they began.
+    end: u64,
     /// When the event that waits for more lines is given up.
     flush_at: Option<Instant>,
     saved: u64,
@@ -59,7 +64,6 @@ pub async fn run(
 ) {
     let mut intake = Intake {
         streams: HashMap::new(),
-        owners: HashMap::new(),
         rules,
         join_wait,
         zone: chrono::Local::now().offset().local_minus_utc(),
@@ -96,7 +100,6 @@ async fn sleep_until(at: Option<Instant>) {
 
 struct Intake {
     streams: HashMap<StreamId, Stream>,
-    owners: HashMap<(String, String), StreamId>,
     rules: watch::Receiver<Arc<RuleBook>>,
     join_wait: Duration,
     zone: i32,
@@ -109,7 +112,6 @@ impl Intake {
         match read {
             Read::Opened { stream, source, file, identity, offset } => {
                 let key = key_of(&identity);
-                self.owners.insert((source.clone(), key.clone()), stream);
                 let assembler = Assembler::new(Limits::default(), offset);
                 let now = Instant::now();
                 let opened = Stream {
@@ -118,6 +120,8 @@ impl Intake {
                     identity,
                     key,
                     assembler,
+                    milestones: Milestones::default(),
+                    end: offset,
                     flush_at: None,
                     saved: offset,
                     saved_at: now,
@@ -131,14 +135,17 @@ impl Intake {
                 let mut events = Vec::new();
                 let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
                 place.assembler.push(&bytes, &mut events);
+                place.end += bytes.len() as u64;
                 place.flush_at = place.assembler.pending().map(|_| Instant::now() + self.join_wait);
                 self.send_events(stream, events).await
             }
             Read::Idle { stream } => self.idle(stream).await,
             Read::Identity { stream, identity } => {
                 if let Some(place) = self.streams.get_mut(&stream) {
-                    place.identity = identity;
-                    place.stale = true;
+                    match identity {
+                        Identity::Journal { .. } => place.milestones.note(place.end, identity),
+                        Identity::File { .. } | Identity::Stdin => (place.identity, place.stale) = (identity, true),
+                    }
                 }
                 Some(())
             }
@@ -169,19 +176,20 @@ impl Intake {
     async fn close(&mut self, stream: StreamId) -> Option<()> {
         let mut events = Vec::new();
         if let Some(place) = self.streams.get_mut(&stream) {
-            events.extend(place.assembler.take_pending());
-            events.extend(place.assembler.finish());
+            while let Some(event) = place.assembler.finish() {
+                events.push(event);
+            }
         }
         self.send_events(stream, events).await?;
         let Some(place) = self.streams.remove(&stream) else { return Some(()) };
-        let owner = (place.source.clone(), place.key.clone());
-        // The same inode may already be another file's: then the position belongs to that one.
-        if self.owners.get(&owner) != Some(&stream) {
-            return Some(());
-        }
-        self.owners.remove(&owner);
-        let progress = Some(Change::DropCheckpoint { source: place.source.clone(), stream: place.key });
+        let progress = self.forget(&place.source, place.key).into_iter().collect();
         self.out.send(Batch { source: place.source, file: place.file, items: Vec::new(), progress }).await.ok()
+    }
+
+    /// Forgets a stored position, unless another open stream has the same name: a file may be followed by its twin.
+    fn forget(&self, source: &str, key: String) -> Option<Change> {
+        let used = self.streams.values().any(|place| place.source == source && place.key == key);
+        (!used).then(|| Change::DropCheckpoint { source: source.to_owned(), stream: key })
     }
 
     fn next_wake(&self) -> Option<Instant> {
@@ -238,15 +246,19 @@ impl Intake {
     async fn send(&mut self, stream: StreamId, items: Vec<Item>) -> Option<()> {
         let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
         let offset = place.assembler.safe_offset();
-        // A file that was truncated is followed by one with the same inode: from then on the position is that one's.
-        let owner = self.owners.get(&(place.source.clone(), place.key.clone()));
-        let progress = (owner == Some(&stream)).then(|| Change::Checkpoint {
-            stream: place.key.clone(),
-            checkpoint: Checkpoint { source: place.source.clone(), identity: place.identity.clone(), offset },
-        });
+        if let Some(cursor) = place.milestones.reached(offset) {
+            place.identity = cursor;
+        }
+        let key = key_of(&place.identity);
+        let old = (key != place.key).then(|| std::mem::replace(&mut place.key, key.clone()));
         (place.saved, place.saved_at, place.stale) = (offset, Instant::now(), false);
-        let batch = Batch { source: place.source.clone(), file: place.file.clone(), items, progress };
-        self.out.send(batch).await.ok()
+        let (source, file) = (place.source.clone(), place.file.clone());
+        // A journal is found again by its cursor; offsets there begin anew with each run.
+        let offset = if matches!(place.identity, Identity::Journal { .. }) { 0 } else { offset };
+        let checkpoint = Checkpoint { source: source.clone(), identity: place.identity.clone(), offset };
+        let mut progress = vec![Change::Checkpoint { stream: key, checkpoint }];
+        progress.extend(old.and_then(|old| self.forget(&source, old)));
+        self.out.send(Batch { source, file, items, progress }).await.ok()
     }
 }
 
@@ -288,10 +300,10 @@ fn clean(captures: &mut Captures) {
     }
 }
 
-/// Under which name a stream's position is stored: the inode stays when the hash becomes more exact.
+/// Under which name a stream's position is stored. The whole identity: an inode alone is reused at once.
 fn key_of(identity: &Identity) -> String {
     match identity {
-        Identity::File { dev, ino, .. } => format!("file {dev}:{ino}"),
+        Identity::File { dev, ino, hashed, hash, .. } => format!("file {dev}:{ino} {hashed}:{hash}"),
         Identity::Journal { .. } => "journal".into(),
         Identity::Stdin => "stdin".into(),
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::media::{Depth, Kind, State, Verdict, check_with};
+use crate::media::{Depth, Kind, State, Verdict, check_with, is_media_name};
 use crate::vocab::{Evidence, clean_line, shorten};
 
 /// The longest one file is looked at or decoded; 4 GB of film decode in minutes.
