@@ -43,7 +43,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Verify(args) => Ok(commands::verify::run(&args, &mut commands::stdout())?),
         Command::Quarantine(args) => quarantine(&args, file, &around),
         Command::Init(args) => commands::init::init(&args, &around),
-        Command::Check(args) => commands::check::check(args, file, &around, None),
+        Command::Check(args) => commands::check::check(args, file, &around, Some(super::rulebook::problems)),
         Command::Config(command) => commands::config::config(command, file, &around),
         Command::Completions { shell } => commands::completions::completions(shell),
         Command::Man { dir } => commands::man::man(&dir),

@@ -61,6 +61,31 @@ pub fn all(patterns_dir: Option<&Path>) -> Result<(Rules, Vec<Problem>), Failure
     Ok(Rules::compile(&sources))
 }
 
+/// What is wrong with the rules of this configuration, a sentence each; for the preflight check.
+#[must_use]
+pub fn problems(loaded: &Loaded) -> Vec<String> {
+    let (rules, problems) = match all(loaded.patterns_dir.as_deref()) {
+        Ok(read) => read,
+        Err(failure) => return vec![failure.to_string()],
+    };
+    let mut out: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let known: std::collections::BTreeSet<String> = rules.list().into_iter().map(|rule| rule.id).collect();
+    for source in &loaded.config.source {
+        if let Err(error) =
+            rules.restrict(&source.packs).map(drop).or_else(|e| if source.packs.is_empty() { Ok(()) } else { Err(e) })
+        {
+            out.push(format!("source '{}': {error}", source.name));
+        }
+    }
+    let named = loaded.config.mode.0.keys().filter(|key| {
+        *key != super::config::MODE_DEFAULT && key.parse::<crate::vocab::Class>().is_err() && !known.contains(*key)
+    });
+    out.extend(
+        named.map(|key| format!("[mode] '{key}' is neither a class nor a rule; `logmedic rules list` shows the rules")),
+    );
+    out
+}
+
 /// The rules of every source.
 ///
 /// # Errors
