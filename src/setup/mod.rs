@@ -1,1 +1,3 @@
 //! Turns command line, environment and files into a running agent. I/O.
+
+pub mod commands;

@@ -1,0 +1,5 @@
+//! Holds the commands, a file each.
+
+pub mod classify;
+pub mod explain;
+pub mod rules;
