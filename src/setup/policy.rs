@@ -1,4 +1,4 @@
-//! Turns the configuration into what each room is told. Pure, but for looking users up.
+//! Turns the configuration into what each room is told. I/O: looks users up.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! `logmedic classify`: finished logs in, one line per recognised event out. I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::rules::load;
+use crate::assemble::{Assembler, Limits, RawEvent};
 use crate::classify::{Hit, Rules};
 use crate::vocab::{Captures, Class, Severity, clean_line, redact, shorten};
 
-/// The longest line that is looked at, in bytes: of a longer one the rest is skipped.
-const MAX_LINE: usize = 64 * 1024;
+/// Read at once.
+const CHUNK: usize = 256 * 1024;
 
 /// The longest JSON object, in bytes: an event with everything that a log shipper puts around it.
 const MAX_OBJECT: usize = 4 * 1024 * 1024;
@@ -91,7 +92,7 @@ pub fn run(args: &Args, rules: &Rules, out: &mut dyn Write) -> anyhow::Result<u8
             session.read("-", &mut std::io::stdin().lock())?;
         } else {
             let opened = File::open(file).with_context(|| format!("failed to read {}", file.display()))?;
-            session.read(&file.to_string_lossy(), &mut BufReader::new(opened))?;
+            session.read(&file.to_string_lossy(), &mut BufReader::with_capacity(CHUNK, opened))?;
         }
     }
     session.totals()?;
@@ -191,9 +192,38 @@ impl Session<'_> {
     }
 }
 
-/// The events of a log as the program wrote it. The one place that joins lines to events.
+/// The events of a log as the program wrote it, joined as the agent joins them.
 fn each_event(input: &mut dyn BufRead, take: &mut dyn FnMut(Event) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    each_line(input, MAX_LINE, take)
+    let mut assembler = Assembler::new(Limits::default(), 0);
+    let mut found = Vec::new();
+    // Line ends before the next event, to tell its line number: at most those of a chunk and an event.
+    let mut ends = VecDeque::new();
+    let (mut offset, mut line) = (0, 1);
+    let mut give = |events: &mut Vec<RawEvent>, ends: &mut VecDeque<u64>| {
+        events.drain(..).try_for_each(|event| {
+            while ends.front().is_some_and(|end| *end < event.offset) {
+                ends.pop_front();
+                line += 1;
+            }
+            take(Event { offset: event.offset, line, lines: u64::from(event.lines), text: event.text })
+        })
+    };
+    loop {
+        let chunk = input.fill_buf()?;
+        let length = chunk.len();
+        if length == 0 {
+            break;
+        }
+        ends.extend(memchr::memchr_iter(b'\n', chunk).map(|at| offset + at as u64));
+        assembler.push(chunk, &mut found);
+        input.consume(length);
+        offset += length as u64;
+        give(&mut found, &mut ends)?;
+    }
+    while let Some(event) = assembler.finish() {
+        found.push(event);
+    }
+    give(&mut found, &mut ends)
 }
 
 /// Lines without their ends; of a line longer than `limit` the first `limit` bytes.
