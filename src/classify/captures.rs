@@ -32,7 +32,9 @@ fn normal(name: &str, value: &str) -> Option<String> {
     let value = match name {
         "retry_after" => seconds(value)?.to_string(),
         "size" => whole_number(value)?,
-        "url" => value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned(),
+        "url" => {
+            value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned()
+        }
         "path" | "name" | "file_path" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
@@ -42,7 +44,8 @@ fn normal(name: &str, value: &str) -> Option<String> {
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
 fn unquoted(value: &str) -> String {
-    const PAIRS: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('‘', '’'), ('“', '”'), ('`', '\''), ('`', '`'), ('«', '»')];
+    const PAIRS: &[(char, char)] =
+        &[('\'', '\''), ('"', '"'), ('‘', '’'), ('“', '”'), ('`', '\''), ('`', '`'), ('«', '»')];
     for &(open, close) in PAIRS {
         if let Some(inner) = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             return if matches!(open, '\'' | '"') { unescaped(inner) } else { inner.to_owned() };
@@ -70,7 +73,9 @@ fn unescaped(text: &str) -> String {
 /// What an escape behind its backslash stands for, and how many bytes it takes. An unknown one stands for itself.
 fn escape(text: &str) -> (Vec<u8>, usize) {
     let number = |length: usize| {
-        text.get(1..=length).filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit())).and_then(|t| u32::from_str_radix(t, 16).ok())
+        text.get(1..=length)
+            .filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|t| u32::from_str_radix(t, 16).ok())
     };
     let character = |c: Option<u32>| c.and_then(char::from_u32).map(|c| c.to_string().into_bytes());
     let (value, used) = match text.as_bytes().first() {

@@ -110,8 +110,9 @@ static LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     build(&format!(r"\b(?P<word>{WORD})\b|[\[(<=](?P<quiet>{QUIET_WORD})\b|\((?P<letter>[CEWIND])\)"))
 });
 
-static JSON_LEVEL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| build(r#"^\s*\{.{0,400}?"(?:level|levelname|severity|lvl)"\s*:\s*"?(?P<word>[A-Za-z]{3,9}|\d\d)\b"#));
+static JSON_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    build(r#"^\s*\{.{0,400}?"(?:level|levelname|severity|lvl)"\s*:\s*"?(?P<word>[A-Za-z]{3,9}|\d\d)\b"#)
+});
 
 fn level_word(word: &[u8]) -> Option<Level> {
     Some(match word.first()?.to_ascii_uppercase() {
@@ -249,7 +250,9 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
 /// Whether an event that no rule knows reads like an error: by level, traceback or the usual first word.
 pub(super) fn looks_like_error(text: &[u8]) -> bool {
     static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        build(r"^(?i:error|fatal|panic|fatal\ error|critical|exception)\b\ ?[:!\[]|^[\w-]{1,40}:\ (?i:fatal|error):\ |^thread\ '.{0,80}'.{0,40}\ panicked\ at\ ")
+        build(
+            r"^(?i:error|fatal|panic|fatal\ error|critical|exception)\b\ ?[:!\[]|^[\w-]{1,40}:\ (?i:fatal|error):\ |^thread\ '.{0,80}'.{0,40}\ panicked\ at\ ",
+        )
     });
     let text = plain(text);
     let parts = parts(&text);
@@ -284,7 +287,11 @@ mod tests {
             ("(W) 2022-01-02T03:04:05 - File error alert.", "File error alert.", Some(Level::Warning)),
             ("bot-1  | 2026-01-02 03:04:05 WARNING fetch: x", "x", Some(Level::Warning)),
             ("Jan  2 03:04:05 host bot[123]: INFO:root:hello", "hello", Some(Level::Info)),
-            ("2022-01-02T03:04:05.220118+00:00 app[web.1]: 2022-01-02 03:04:05,219 - bot - WARNING - Flood", "Flood", Some(Level::Warning)),
+            (
+                "2022-01-02T03:04:05.220118+00:00 app[web.1]: 2022-01-02 03:04:05,219 - bot - WARNING - Flood",
+                "Flood",
+                Some(Level::Warning),
+            ),
             ("2026-01-02T03:04:05.678Z  INFO teloxide::dispatching: hi", "hi", Some(Level::Info)),
             ("[02-Jan-25 03:04:05 PM] [ERROR] - Unhandled", "Unhandled", Some(Level::Error)),
             ("2026-01-02 03:04:05,678 - bot - INFO - Caption: ERROR 503", "Caption: ERROR 503", Some(Level::Info)),
@@ -311,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_supervisors_prefix_is_taken_off_every_line() {
-        let text = b"bot-1  | Traceback (most recent call last):\nbot-1  |   File \"a.py\", line 1\nbot-1  | KeyError: 'x'\n";
+        let text =
+            b"bot-1  | Traceback (most recent call last):\nbot-1  |   File \"a.py\", line 1\nbot-1  | KeyError: 'x'\n";
         let text = plain(text);
         assert_eq!(parts(&text)[0].message, b"KeyError: 'x'");
     }

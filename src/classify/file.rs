@@ -64,10 +64,15 @@ impl fmt::Display for Problem {
 /// What an entry does when it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Rule { class: Class, severity: Severity },
+    Rule {
+        class: Class,
+        severity: Severity,
+    },
     /// Claims the part so that no later rule does: a stranger's words stand there.
     Ignore,
-    Signal { means: SignalKind },
+    Signal {
+        means: SignalKind,
+    },
 }
 
 /// Which parts an entry is asked about.
@@ -131,8 +136,7 @@ pub(super) fn builder(pattern: &str) -> RegexBuilder {
 }
 
 const PACK_KEYS: &[&str] = &["at", "level", "needs"];
-const RULE_KEYS: &[&str] =
-    &["id", "class", "severity", "pattern", "about", "enabled", "on", "at", "level", "fallback"];
+const RULE_KEYS: &[&str] = &["id", "class", "severity", "pattern", "about", "enabled", "on", "at", "level", "fallback"];
 const IGNORE_KEYS: &[&str] = &["id", "pattern", "about", "enabled", "on", "at", "level"];
 const SIGNAL_KEYS: &[&str] = &["id", "means", "pattern", "about", "enabled", "on", "at", "level"];
 const TABLES: &[(&str, &[&str])] = &[("rule", RULE_KEYS), ("ignore", IGNORE_KEYS), ("signal", SIGNAL_KEYS)];
@@ -208,7 +212,12 @@ impl Reader<'_> {
                 DeValue::Array(items) => {
                     tables.extend(items.iter().map(|item| (item.span().start, *name, *keys, item)));
                 }
-                _ => self.problem(value.span().start, None, format!("'{name}' is one table"), format!("write [[{name}]]")),
+                _ => self.problem(
+                    value.span().start,
+                    None,
+                    format!("'{name}' is one table"),
+                    format!("write [[{name}]]"),
+                ),
             }
         }
         tables.sort_by_key(|(start, ..)| *start);
@@ -256,9 +265,10 @@ impl Reader<'_> {
             return Ok(None);
         }
         let kind = match table {
-            "rule" => {
-                Kind::Rule { class: fields.word("class")?, severity: fields.opt_word("severity")?.unwrap_or(Severity::Error) }
-            }
+            "rule" => Kind::Rule {
+                class: fields.word("class")?,
+                severity: fields.opt_word("severity")?.unwrap_or(Severity::Error),
+            },
             "signal" => Kind::Signal { means: fields.means()? },
             _ => Kind::Ignore,
         };
@@ -291,7 +301,9 @@ impl<'t> Fields<'t, '_> {
     fn only(&self, keys: &[&str]) -> Result<(), Complaint> {
         match self.table.iter().find(|(key, _)| !keys.contains(&key.get_ref().as_ref())) {
             None => Ok(()),
-            Some((key, _)) => Err((key.span().start, format!("unknown key '{}'", key.get_ref()), hint(key.get_ref(), keys))),
+            Some((key, _)) => {
+                Err((key.span().start, format!("unknown key '{}'", key.get_ref()), hint(key.get_ref(), keys)))
+            }
         }
     }
 
@@ -309,7 +321,8 @@ impl<'t> Fields<'t, '_> {
 
     fn flag(&self, key: &str) -> Result<Option<bool>, Complaint> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
-        let wrong = || (value.span().start, format!("'{key}' is neither true nor false"), format!("write {key} = true"));
+        let wrong =
+            || (value.span().start, format!("'{key}' is neither true nor false"), format!("write {key} = true"));
         value.get_ref().as_bool().map(Some).ok_or_else(wrong)
     }
 
@@ -318,12 +331,16 @@ impl<'t> Fields<'t, '_> {
         let words = value.get_ref().as_array().and_then(|items| {
             items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         });
-        words.ok_or_else(|| (value.span().start, format!("'{key}' is no list of texts"), format!("write {key} = [\"…\"]")))
+        words.ok_or_else(|| {
+            (value.span().start, format!("'{key}' is no list of texts"), format!("write {key} = [\"…\"]"))
+        })
     }
 
     fn opt_word<T: std::str::FromStr<Err: fmt::Display>>(&self, key: &str) -> Result<Option<T>, Complaint> {
         let Some(word) = self.text(key)? else { return Ok(None) };
-        word.parse().map(Some).map_err(|error: T::Err| (self.offset(key), error.to_string(), "choose one of them".into()))
+        word.parse()
+            .map(Some)
+            .map_err(|error: T::Err| (self.offset(key), error.to_string(), "choose one of them".into()))
     }
 
     fn word<T: std::str::FromStr<Err: fmt::Display>>(&self, key: &str) -> Result<T, Complaint> {
@@ -349,15 +366,27 @@ impl<'t> Fields<'t, '_> {
     }
 
     fn level(&self) -> Result<Option<Option<Level>>, Complaint> {
-        let levels = [("any", None), ("info", Some(Level::Info)), ("warning", Some(Level::Warning)), ("error", Some(Level::Error))];
+        let levels = [
+            ("any", None),
+            ("info", Some(Level::Info)),
+            ("warning", Some(Level::Warning)),
+            ("error", Some(Level::Error)),
+        ];
         self.choice("level", &levels)
     }
 
     fn means(&self) -> Result<SignalKind, Complaint> {
         use SignalKind::{Alive, Completed, Known, Progress, Started};
-        let words = [("known", Known), ("started", Started), ("progress", Progress), ("completed", Completed), ("alive", Alive)];
+        let words = [
+            ("known", Known),
+            ("started", Started),
+            ("progress", Progress),
+            ("completed", Completed),
+            ("alive", Alive),
+        ];
         self.need("means")?;
-        self.choice("means", &words)?.ok_or_else(|| (self.start, "'means' is missing".into(), "add means = \"known\"".into()))
+        self.choice("means", &words)?
+            .ok_or_else(|| (self.start, "'means' is missing".into(), "add means = \"known\"".into()))
     }
 
     fn pattern(&self) -> Result<Regex, Complaint> {
@@ -373,7 +402,11 @@ impl<'t> Fields<'t, '_> {
             (offset, format!("failed to compile the pattern: {reason}"), "see https://docs.rs/regex/#syntax".to_owned())
         })?;
         if regex.is_match(b"") {
-            return Err((offset, "the pattern matches nothing at all, so every line".into(), "let it name what the program writes".into()));
+            return Err((
+                offset,
+                "the pattern matches nothing at all, so every line".into(),
+                "let it name what the program writes".into(),
+            ));
         }
         for name in regex.capture_names().flatten() {
             if !NAMES.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit())) {

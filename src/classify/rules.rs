@@ -105,7 +105,9 @@ impl Table {
         let mut found = Vec::new();
         for (set, text) in [(&self.line, part.line), (&self.message, part.message)] {
             // Most lines match nothing, and that is found out faster than which ones do.
-            if let Some(set) = set && set.set.is_match(text) {
+            if let Some(set) = set
+                && set.set.is_match(text)
+            {
                 found.extend(set.set.matches(text).iter().map(|i| set.entries[i]));
             }
         }
@@ -129,7 +131,9 @@ impl Entry {
             return Some("its `on` leaves this part of the event out");
         }
         match (self.level, level) {
-            (Some(least), Some(is)) if is < least => Some("the program wrote the line at a lower level than its `level`"),
+            (Some(least), Some(is)) if is < least => {
+                Some("the program wrote the line at a lower level than its `level`")
+            }
             _ => None,
         }
     }

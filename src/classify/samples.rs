@@ -233,7 +233,9 @@ pub fn lint(rules: &Rules) -> Vec<Failure> {
         let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(&rule.pattern);
         match parsed {
             Ok(hir) if greedy_before_capture(&hir, &mut false) => {
-                fail("'.*' before a capture takes the last of several matches, which a stranger may have written; use '.*?' or name what stands between");
+                fail(
+                    "'.*' before a capture takes the last of several matches, which a stranger may have written; use '.*?' or name what stands between",
+                );
             }
             Ok(_) => {}
             Err(_) => continue,
@@ -273,11 +275,18 @@ fn greedy_before_capture(hir: &Hir, greedy: &mut bool) -> bool {
     }
 }
 
-/// `.` and its kin: a class that leaves next to nothing out.
+/// How many code points there are, surrogates too, as ranges count them; `.` leaves one out.
+const CODE_POINTS: usize = 0x11_0000;
+
+/// `.` and its kin: a class that leaves nothing out but the line end.
 fn is_anything(hir: &Hir) -> bool {
     let HirKind::Class(class) = hir.kind() else { return false };
     match class {
-        HirClass::Bytes(class) => class.ranges().iter().map(|r| usize::from(r.end()) - usize::from(r.start()) + 1).sum::<usize>() >= 254,
-        HirClass::Unicode(class) => class.ranges().iter().map(|r| r.end() as usize - r.start() as usize + 1).sum::<usize>() > 0x10_0000,
+        HirClass::Bytes(class) => {
+            class.ranges().iter().map(|r| usize::from(r.end()) - usize::from(r.start()) + 1).sum::<usize>() >= 255
+        }
+        HirClass::Unicode(class) => {
+            class.ranges().iter().map(|r| r.end() as usize - r.start() as usize + 1).sum::<usize>() >= CODE_POINTS - 1
+        }
     }
 }

@@ -26,7 +26,11 @@ pub fn run(args: &Args, rules: &Rules, out: &mut dyn Write) -> anyhow::Result<u8
         Some(claim) => claimed(claim, out)?,
         None => {
             writeln!(out, "no rule claims it")?;
-            let unknown = if explanation.looks_like_error { "It reads like an error: it is counted as unknown." } else { "It does not read like an error." };
+            let unknown = if explanation.looks_like_error {
+                "It reads like an error: it is counted as unknown."
+            } else {
+                "It does not read like an error."
+            };
             writeln!(out, "  {unknown}")?;
             writeln!(out, "  message: {}", clean_line(&redact(&explanation.message)))?;
         }
@@ -66,8 +70,12 @@ fn claimed(claim: &Claim, out: &mut dyn Write) -> anyhow::Result<()> {
 #[must_use]
 pub const fn plan(class: Class) -> &'static str {
     match class {
-        Class::Timeout => "wait, then fetch the file again, three times at most; nothing, if the bot succeeds meanwhile.",
-        Class::Permission => "ask the system whether the bot's user may use the path; if not, restore owner, group and mode.",
+        Class::Timeout => {
+            "wait, then fetch the file again, three times at most; nothing, if the bot succeeds meanwhile."
+        }
+        Class::Permission => {
+            "ask the system whether the bot's user may use the path; if not, restore owner, group and mode."
+        }
         Class::MissingPath => "look whether the directory is missing; if so, make it and fetch the file again.",
         Class::Corrupt => "check the file; only if it is proven bad, set it aside and fetch it again.",
         Class::DiskFull => "tell how much is free and what fills the disk; hold downloads until there is room.",

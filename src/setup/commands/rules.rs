@@ -101,7 +101,10 @@ fn test(sources: &[RuleSource], samples: &[SampleSource], out: &mut dyn Write) -
 pub(super) fn load(path: &Path) -> anyhow::Result<Rules> {
     let (rules, problems) = Rules::compile(&read_sources(path)?);
     if let Some(first) = problems.first() {
-        bail!("{first}{}", if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() });
+        bail!(
+            "{first}{}",
+            if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() }
+        );
     }
     Ok(rules)
 }
@@ -112,7 +115,10 @@ fn read_sources(path: &Path) -> anyhow::Result<Vec<RuleSource>> {
     if files.is_empty() {
         bail!("no rule file in {}; rule files end in .toml", path.display());
     }
-    files.iter().map(|file| Ok(RuleSource { name: shown(file), pack: pack(file), text: text(file)?, user: false })).collect()
+    files
+        .iter()
+        .map(|file| Ok(RuleSource { name: shown(file), pack: pack(file), text: text(file)?, user: false }))
+        .collect()
 }
 
 /// The samples that belong to these rule files: `samples/*.log` beside each.
