@@ -195,7 +195,10 @@ impl Rules {
     }
 
     fn assemble(entries: Vec<Entry>, needs: BTreeMap<String, Vec<String>>) -> Result<Self, regex::Error> {
-        let (signals, rules) = entries.into_iter().partition(|entry| matches!(entry.kind, Kind::Signal { .. }));
+        let is_signal = |entry: &Entry| matches!(entry.kind, Kind::Signal { .. });
+        let rules = entries.iter().filter(|entry| !is_signal(entry)).cloned().collect();
+        // What strangers wrote says nothing of a download either.
+        let signals = entries.into_iter().filter(|entry| is_signal(entry) || entry.kind == Kind::Ignore).collect();
         Ok(Self { rules: Table::new(rules)?, signals: Table::new(signals)?, needs })
     }
 
@@ -215,8 +218,8 @@ impl Rules {
                 wanted.extend(needs.iter().map(String::as_str));
             }
         }
-        let all = self.rules.entries.iter().chain(&self.signals.entries);
-        let entries = all.filter(|entry| entry.user || kept.contains(entry.pack.as_str())).cloned().collect();
+        let entries =
+            self.entries().filter(|entry| entry.user || kept.contains(entry.pack.as_str())).cloned().collect();
         // Less than what compiled before compiles again.
         Ok(Self::assemble(entries, self.needs.clone()).unwrap_or_default())
     }
@@ -262,11 +265,11 @@ impl Rules {
             let claims = |entry: &&Entry| entry.objection(part.place, level).is_none();
             let mut entries = self.signals.matching(part).into_iter().map(|i| &self.signals.entries[i]).filter(claims);
             let first = entries.next()?;
-            let Kind::Signal { means } = first.kind else { return None };
+            let Kind::Signal { means } = first.kind else { return None }; // An ignore stands before it.
             let mut captures = captures::read(&first.regex, first.sees(part));
             // One line often says several things of a download: the first signal tells what happened, the others add
             // what they alone read out (a `file_id`, a size).
-            for entry in entries {
+            for entry in entries.filter(|entry| matches!(entry.kind, Kind::Signal { .. })) {
                 for (name, value) in captures::read(&entry.regex, entry.sees(part)) {
                     captures.entry(name).or_insert(value);
                 }
@@ -284,7 +287,13 @@ impl Rules {
     /// Every rule, ignore and signal in the order in which they are asked.
     #[must_use]
     pub fn list(&self) -> Vec<RuleInfo> {
-        self.rules.entries.iter().chain(&self.signals.entries).map(info).collect()
+        self.entries().map(info).collect()
+    }
+
+    /// Rules and ignores in order, then signals.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let signals = self.signals.entries.iter().filter(|entry| entry.kind != Kind::Ignore);
+        self.rules.entries.iter().chain(signals)
     }
 
     /// The packs that were compiled, shipped or the user's, in name order.
