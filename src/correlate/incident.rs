@@ -11,6 +11,13 @@ use crate::vocab::{Captures, Class, Id, Severity, Subject};
 /// Lines of one class and subject this close together (on the bot's clock) are one fault, also after it ended.
 pub const SAME_FAULT: TimeDelta = TimeDelta::seconds(30);
 
+/// When the bot was seen well in between, only lines this close together are one fault; doubled with each repeat, so
+/// that something that comes and goes becomes one incident again.
+pub const SAME_FAULT_ALIVE: TimeDelta = TimeDelta::seconds(3);
+
+/// Repeats further apart than this do not count as coming and going.
+pub const FLAPPING: TimeDelta = TimeDelta::minutes(2);
+
 /// Further lines of one rule are written as one record at most this often.
 pub const FOLD_EVERY: Duration = Duration::from_secs(1);
 
@@ -129,11 +136,20 @@ pub struct Incident {
     pub count: u64,
     /// Whether the bot was seen well since the latest line.
     pub alive_since: bool,
+    /// How often the same fault came and went just before.
+    #[serde(default)]
+    pub flaps: u32,
     /// Folded events, by rule.
     pub folds: BTreeMap<String, Fold>,
 }
 
 impl Incident {
+    /// How far apart, on the bot's clock, two lines may stand and still tell of this one fault.
+    #[must_use]
+    pub fn reach(&self) -> TimeDelta {
+        if self.alive_since { (SAME_FAULT_ALIVE * (1 << self.flaps.min(8))).min(SAME_FAULT) } else { SAME_FAULT }
+    }
+
     /// Counts one more event. `true`: it must be written as a record now; `false`: it is folded.
     pub fn count_event(&mut self, rule: &str, event: Fold, now: DateTime<Utc>) -> Option<Fold> {
         self.count += 1;

@@ -4,7 +4,7 @@ mod incident;
 mod job;
 mod locate;
 
-pub use incident::{FOLD_EVERY, Facts, Fold, Incident, SAME_FAULT};
+pub use incident::{FLAPPING, FOLD_EVERY, Facts, Fold, Incident, SAME_FAULT};
 pub use job::{Job, JobState, Jobs};
 pub use locate::{Located, Locator, is_plain_download, origin};
 

@@ -67,6 +67,7 @@ impl State {
                 last_at: self.now.wall,
                 count: 0,
                 alive_since: false,
+                flaps: 0,
                 folds: BTreeMap::new(),
             },
             Mode::Auto,

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::state::{ENDED_MAX, OPEN_MAX, State};
 use super::{Case, Effect, Phase};
 use crate::classify::{Hit, Signal, SignalKind};
-use crate::correlate::{Fold, Incident, Item, JobState, Located, Meaning, SAME_FAULT};
+use crate::correlate::{FLAPPING, Fold, Incident, Item, JobState, Located, Meaning};
 use crate::decide::plan;
 use crate::vocab::{Class, Evidence, Id, Mode, OutcomeResult, Subject, SubjectKind};
 
@@ -80,7 +80,7 @@ impl State {
             let id = case.incident.id;
             let gap = at - case.incident.last_at;
             if !case.ended() {
-                if case.incident.alive_since && gap > SAME_FAULT {
+                if case.incident.alive_since && gap > case.incident.reach() {
                     let detail = "the bot worked again by itself".to_owned();
                     self.end(id, OutcomeResult::Recovered, detail, None, out);
                     return None;
@@ -90,8 +90,10 @@ impl State {
             let late = match (case.result, case.ended_at) {
                 // After a proven repair only what was written before it is the old fault.
                 (Some(OutcomeResult::Healed), Some(ended)) => at <= ended,
-                (Some(OutcomeResult::NotConfirmed | OutcomeResult::Recovered), _) => gap <= NOT_SEEN,
-                _ => gap <= SAME_FAULT,
+                (Some(OutcomeResult::NotConfirmed | OutcomeResult::Recovered), _) => {
+                    gap <= NOT_SEEN.min(case.incident.reach())
+                }
+                _ => gap <= case.incident.reach(),
             };
             return late.then_some(id);
         }
@@ -131,6 +133,7 @@ impl State {
             last_at: item.at,
             count: 0,
             alive_since: false,
+            flaps: self.flaps(&(hit.class, subject.clone()), item.at),
             folds: std::collections::BTreeMap::new(),
         };
         let steps = plan(incident.class, &incident.subject, &incident.facts, &self.policy);
@@ -141,6 +144,12 @@ impl State {
         self.by_key.insert((hit.class, subject), id);
         self.forget_oldest_ended();
         id
+    }
+
+    /// How often the same fault came and went just before.
+    fn flaps(&self, key: &(Class, Subject), at: DateTime<Utc>) -> u32 {
+        let last = self.by_key.get(key).and_then(|id| self.cases.get(id));
+        last.filter(|case| at - case.incident.last_at <= FLAPPING).map_or(0, |case| case.incident.flaps + 1)
     }
 
     /// How many attempts the subject's last incident used up, when it ended only just now.
