@@ -58,7 +58,9 @@ const SHELL: &[(&str, &[&str])] = &[
 const IMPURE: &[&str] = &[
     "tokio::",
     "std::fs",
-    "std::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
     "std::process",
     "std::thread",
     "std::env",

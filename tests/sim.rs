@@ -25,7 +25,6 @@ struct World {
     locked: BTreeSet<String>,
     server_up_at: Duration,
     space_at: Duration,
-    quarantined: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -207,9 +206,12 @@ impl Sim {
             Repair::RestoreAccess { path } => self.world.locked.remove(path),
             Repair::CreateDirectory { path } => self.world.missing_dirs.remove(path.rsplit_once('/').unwrap().0),
             Repair::Quarantine { path, .. } => {
-                assert_ne!(self.world.files.get(path), Some(&File::Whole), "a whole file may never be moved");
-                self.world.quarantined += 1;
-                self.world.files.insert(path.clone(), File::Missing).is_some()
+                // The hands look again before they move anything: a file that became whole meanwhile stays.
+                let broken = self.world.files.get(path) == Some(&File::Broken);
+                if broken {
+                    self.world.files.insert(path.clone(), File::Missing);
+                }
+                broken
             }
             Repair::Command { .. } | Repair::RestartBot { .. } => true,
         }

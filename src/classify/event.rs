@@ -97,7 +97,7 @@ static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let level = format!(
         r"(?:[\[(<]?\ *{WORD}\ *(?:\]|\)|>|/{STAMP}\])?|[\[(<]{QUIET_WORD}\ *[\])>]|\((?:[CEWIND])\)|level={QUIET_WORD})"
     );
-    let between = r"[\[(]?[\w.@/\#:-]{1,80}[\w@/\#\])]";
+    let between = r"[\[(]?[\w.@/\#:-]{1,80}(?:\[[\w.]+)?[\w@/\#\])]";
     let logger = r"(?:\[?(?-i:[a-z_])[\w./-]*(?::[\w.<>-]+){0,3}\]?(?:\ -\ |:\ |\ \|\ |:)|\[[\w./:-]+\]\ -\ )";
     build(&format!(
         r"^(?:[\w.-]{{1,64}}\ +\|\ )?

@@ -275,15 +275,18 @@ fn greedy_before_capture(hir: &Hir, greedy: &mut bool) -> bool {
     }
 }
 
-/// `.` and its kin: a class that leaves next to nothing out.
+/// How many code points there are, surrogates too, as ranges count them; `.` leaves one out.
+const CODE_POINTS: usize = 0x11_0000;
+
+/// `.` and its kin: a class that leaves nothing out but the line end.
 fn is_anything(hir: &Hir) -> bool {
     let HirKind::Class(class) = hir.kind() else { return false };
     match class {
         HirClass::Bytes(class) => {
-            class.ranges().iter().map(|r| usize::from(r.end()) - usize::from(r.start()) + 1).sum::<usize>() >= 254
+            class.ranges().iter().map(|r| usize::from(r.end()) - usize::from(r.start()) + 1).sum::<usize>() >= 255
         }
         HirClass::Unicode(class) => {
-            class.ranges().iter().map(|r| r.end() as usize - r.start() as usize + 1).sum::<usize>() > 0x10_0000
+            class.ranges().iter().map(|r| r.end() as usize - r.start() as usize + 1).sum::<usize>() >= CODE_POINTS - 1
         }
     }
 }

@@ -103,10 +103,13 @@ fn fetch(facts: &Facts, policy: &Policy) -> Option<Step> {
         Fetch::FileId(id.clone())
     } else if let Some(file) = &facts.file_path {
         Fetch::FilePath(file.clone())
+    } else if policy.redownload_command {
+        // Before a bare URL: that may be a page, and the user's command knows what to do with it.
+        let known = [("url", &facts.url), ("file_id", &facts.file_id)];
+        let variables = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        Fetch::Command { variables: variables.collect() }
     } else if let Some(url) = facts.url.as_ref().filter(|url| crate::correlate::is_plain_download(url)) {
         Fetch::Url(url.clone())
-    } else if policy.redownload_command {
-        Fetch::Command
     } else if facts.target.is_some() || facts.size.is_some() {
         // A download is known to have failed, but not where it came from.
         return Some(Step::Fallback { ask });

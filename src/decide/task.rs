@@ -185,7 +185,10 @@ pub enum Fetch {
     /// An HTTP(S) address on the configured list.
     Url(String),
     /// The configured `[command.redownload]`.
-    Command,
+    Command {
+        /// The `url`, `file_id` and `job` of the incident, as far as they are known.
+        variables: Vec<(String, String)>,
+    },
 }
 
 /// What came of a task.

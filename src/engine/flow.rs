@@ -374,7 +374,7 @@ impl State {
         self.record_finished(id, false, "still down: the configured restart is tried", &Evidence::new(), out);
         let Some(case) = self.cases.get_mut(&id) else { return };
         case.restarted = true;
-        let variables = vec![("LOGMEDIC_URL".to_owned(), url.clone())];
+        let variables = vec![("url".to_owned(), url.clone())];
         let repair = Repair::Command { name: restart.command, path: None, variables };
         case.steps.insert(case.at, Step::Act { ask: ask.clone(), repair });
         case.ready = true;

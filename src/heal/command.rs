@@ -17,7 +17,7 @@ use crate::decide::{Task, TaskOutput};
 use crate::roots::{PART_SUFFIX, RootPath};
 use crate::vocab::Evidence;
 
-/// The name of the command behind `Fetch::Command`.
+/// The name of the command behind [`crate::decide::Fetch::Command`].
 const REDOWNLOAD: &str = "redownload";
 /// The end of what a command says that is kept; reasons stand at the end.
 const KEPT_OUTPUT: usize = 4096;
@@ -56,13 +56,18 @@ impl Healer {
             values.push(("target", path.clone()));
             values.push(("path", path));
         }
-        for known in ["url", "file_id", "job"] {
-            if let Some((_, value)) = variables.iter().find(|(name, _)| name == known) {
-                self.offer(&mut values, known, value).await;
-            }
-        }
+        self.offer_known(&mut values, variables).await;
         let (detail, seen) = self.execute(task, name, &values).await?;
         Ok(done(detail, seen))
+    }
+
+    /// Adds what is known of the incident.
+    async fn offer_known(&self, values: &mut Values, variables: &[(String, String)]) {
+        for known in ["url", "file_id", "job"] {
+            if let Some((_, value)) = variables.iter().find(|(name, _)| name == known) {
+                self.offer(values, known, value).await;
+            }
+        }
     }
 
     /// Adds a value of the log when it is what its name says, and an address only when its host is listed.
@@ -80,7 +85,12 @@ impl Healer {
     }
 
     /// Runs `[command.redownload]`. `None`: it saved the file at its place itself, without a part.
-    pub(super) async fn fetch_by_command(&self, task: &Task, path: &RootPath) -> Step<Option<(Draft, Evidence)>> {
+    pub(super) async fn fetch_by_command(
+        &self,
+        task: &Task,
+        path: &RootPath,
+        variables: &[(String, String)],
+    ) -> Step<Option<(Draft, Evidence)>> {
         let hold = self.hold(path.to_string())?;
         if let Some(parent) = path.parent() {
             parent.make_directories()?;
@@ -88,7 +98,8 @@ impl Healer {
         let part = path.beside(PART_SUFFIX)?;
         let before = (path.stat()?, part.stat()?);
         let shown = |path: &RootPath| path.absolute().to_string_lossy().into_owned();
-        let values: Values = vec![("path", shown(&part)), ("target", shown(path))];
+        let mut values: Values = vec![("path", shown(&part)), ("target", shown(path))];
+        self.offer_known(&mut values, variables).await;
         let (_, seen) = self.execute(task, REDOWNLOAD, &values).await?;
         let after = (path.stat()?, part.stat()?);
         if after.0.is_some() && after.0 != before.0 {

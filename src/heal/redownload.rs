@@ -40,7 +40,7 @@ impl Healer {
             Fetch::FileId(id) => self.fetch_file_id(id, &path, expect, stop).await?,
             Fetch::FilePath(server_path) => self.fetch_file_path(server_path, &path, expect, stop).await?,
             Fetch::Url(url) => self.fetch_url(url, &path, expect, stop).await?,
-            Fetch::Command => match self.fetch_by_command(task, &path).await? {
+            Fetch::Command { variables } => match self.fetch_by_command(task, &path, variables).await? {
                 Some(fetched) => fetched,
                 // The command put it there itself; the look says whether it is whole.
                 None => return self.saved_by_command(&path, expect, stop).await,

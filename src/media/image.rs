@@ -1,6 +1,6 @@
-//! Walks the small formats: JPEG, PNG, RIFF and the end of PDF.
+//! Walks the small formats: JPEG, PNG, GIF, RIFF and the end of PDF.
 
-use std::io;
+use std::io::{self, Read};
 
 use super::source::{Source, be32, le32};
 use super::{Found, State};
@@ -132,4 +132,67 @@ pub(super) fn pdf(source: &mut Source<'_>) -> io::Result<Found> {
     } else {
         Found::new(State::Short, "the end mark (%%EOF) is missing")
     })
+}
+
+/// GIF89a: blocks up to the trailer.
+pub(super) fn gif(source: &mut Source<'_>) -> io::Result<Found> {
+    let len = source.len();
+    match gif_blocks(&mut source.section(0, len)?) {
+        Ok(found) => Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(Found::new(State::Short, "the trailer is missing"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn gif_blocks(input: &mut impl Read) -> io::Result<Found> {
+    let mut head = [0; 13];
+    input.read_exact(&mut head)?;
+    skip_table(input, head[10])?;
+    let mut pictures = 0u64;
+    // Every turn reads at least one byte: the file bounds the loop.
+    loop {
+        match byte(input)? {
+            0x21 => {
+                byte(input)?;
+            }
+            0x2c => {
+                let mut place = [0; 9];
+                input.read_exact(&mut place)?;
+                skip_table(input, place[8])?;
+                byte(input)?;
+                pictures += 1;
+            }
+            0x3b if pictures > 0 => {
+                return Ok(Found::new(State::Sound, "every block and the trailer are there").with("pictures", pictures));
+            }
+            _ => return Ok(Found::new(State::Broken, "what stands between its blocks is no block")),
+        }
+        skip_blocks(input)?;
+    }
+}
+
+fn byte(input: &mut impl Read) -> io::Result<u8> {
+    let mut one = [0; 1];
+    input.read_exact(&mut one)?;
+    Ok(one[0])
+}
+
+/// Skips a colour table, where the flags say that there is one.
+fn skip_table(input: &mut impl Read, flags: u8) -> io::Result<()> {
+    let size = if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
+    let mut table = [0; 3 << 8];
+    input.read_exact(&mut table[..size])
+}
+
+fn skip_blocks(input: &mut impl Read) -> io::Result<()> {
+    let mut block = [0; 255];
+    loop {
+        let size = usize::from(byte(input)?);
+        if size == 0 {
+            return Ok(());
+        }
+        input.read_exact(&mut block[..size])?;
+    }
 }

@@ -3,6 +3,7 @@
 //! Every size in a file is a claim of whoever wrote it: it is compared with the file, never allocated, and each
 //! loop has a bound. What cannot be told is [`State::Unknown`], never guessed.
 
+mod audio;
 mod ebml;
 mod flac;
 mod gzip;
@@ -40,6 +41,10 @@ pub enum Kind {
     Riff,
     /// MP3 or another MPEG audio stream.
     Mp3,
+    /// Ogg: Vorbis, Opus (Telegram's voice messages), Theora.
+    Ogg,
+    /// GIF.
+    Gif,
     /// PDF.
     Pdf,
     /// A web page or XML.
@@ -120,7 +125,7 @@ impl Found {
 }
 
 /// Extensions that promise one of the kinds we can walk, with the kinds they may turn out to be.
-const PROMISES: [(&[&str], &[Kind]); 8] = [
+const PROMISES: [(&[&str], &[Kind]); 10] = [
     (&["mp4", "m4v", "m4a", "mov", "3gp", "heic", "avif"], &[Kind::Mp4, Kind::Mkv, Kind::Riff]),
     (&["mkv", "webm", "mka", "mk3d"], &[Kind::Mkv, Kind::Mp4]),
     (&["jpg", "jpeg", "png", "webp"], &[Kind::Jpeg, Kind::Png, Kind::Riff, Kind::Mp4]),
@@ -129,10 +134,12 @@ const PROMISES: [(&[&str], &[Kind]); 8] = [
     (&["flac"], &[Kind::Flac, Kind::Mp3]), // An ID3 tag may stand before the FLAC mark.
     (&["avi", "wav"], &[Kind::Riff]),
     (&["pdf"], &[Kind::Pdf]),
+    (&["ogg", "oga", "opus"], &[Kind::Ogg]),
+    (&["gif"], &[Kind::Gif, Kind::Mp4]), // Telegram saves animations as mp4, and bots keep the name.
 ];
 
 /// Further extensions of media: nothing is walked, but neither emptiness nor a web page is right.
-const MEDIA: [&str; 10] = ["mp3", "ogg", "oga", "opus", "ts", "gif", "rar", "7z", "tar", "aac"];
+const MEDIA: [&str; 6] = ["mp3", "ts", "rar", "7z", "tar", "aac"];
 
 /// Judges the file in `reader`, `len` bytes long; `name` is only used for its extension.
 pub fn check<R: Read + Seek>(reader: &mut R, len: u64, name: &str) -> Verdict {
@@ -194,7 +201,9 @@ fn judge(source: &mut Source<'_>, kind: Kind, extension: &str) -> std::io::Resul
         Kind::Riff => image::riff(source),
         Kind::Flac => flac::walk(source),
         Kind::Pdf => image::pdf(source),
-        Kind::Mp3 => Ok(Found::new(State::Unknown, "an audio stream without a size of its own")),
+        Kind::Mp3 => audio::mp3(source),
+        Kind::Ogg => audio::ogg(source),
+        Kind::Gif => image::gif(source),
         Kind::Html | Kind::Json | Kind::Empty | Kind::Unknown => {
             Ok(Found::new(State::Unknown, "nothing in this kind of file tells whether it is whole"))
         }
@@ -219,6 +228,8 @@ fn sniff(source: &mut Source<'_>, extension: &str) -> std::io::Result<Kind> {
         [b'R', b'I', b'F', b'F', ..] => Kind::Riff,
         [b'I', b'D', b'3', ..] => Kind::Mp3,
         [b'%', b'P', b'D', b'F', ..] => Kind::Pdf,
+        [b'O', b'g', b'g', b'S', ..] => Kind::Ogg,
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Kind::Gif,
         [_, _, _, _, name @ ..] if mp4::begins(name) => Kind::Mp4,
         [0xff, second, ..] if second & 0xe0 == 0xe0 => Kind::Mp3,
         _ => text(head, extension),

@@ -74,8 +74,50 @@ fn zip() -> Vec<u8> {
     out
 }
 
+fn ogg() -> Vec<u8> {
+    let page = |flags: u8, body: &[u8]| {
+        let head = [b"OggS\0".as_slice(), &[flags], &[0; 8], &[7, 0, 0, 0], &[0; 8], &[1, body.len() as u8]].concat();
+        [head, body.to_vec()].concat()
+    };
+    [page(2, b"head"), page(0, b"sound"), page(4, b"end")].concat()
+}
+
+fn gif() -> Vec<u8> {
+    let mut out = b"GIF89a\x01\0\x01\0\x80\0\0".to_vec();
+    out.extend([0; 6]);
+    out.extend(b"\x21\xf9\x04\0\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b");
+    out
+}
+
+fn mp3() -> Vec<u8> {
+    let mut out = b"ID3\x04\0\0\0\0\0\x05title\xff\xfb\x90\x00".to_vec();
+    out.extend([0; 32]);
+    out.extend(b"Info\0\0\0\x03\0\0\0\x09\0\0\x20\0");
+    out.resize(15 + 0x2000, 0);
+    out
+}
+
+#[test]
+fn streams_are_sound_when_their_end_is_there_and_unknown_where_nothing_tells() {
+    let mut bytes = mp3();
+    assert_eq!(judge_bytes(&bytes, "a.mp3"), State::Sound);
+    assert_eq!(judge_bytes(&bytes[..4000], "a.mp3"), State::Short);
+    bytes[51] = 0; // No Info tag any more.
+    assert_eq!(judge_bytes(&bytes, "a.mp3"), State::Unknown);
+    let bytes = ogg();
+    assert_eq!(judge_bytes(&bytes[..bytes.len() - 31], "a.ogg"), State::Unknown, "cut between two pages");
+}
+
 fn every_kind() -> Vec<(&'static str, Vec<u8>)> {
-    vec![("a.mp4", mp4()), ("a.mkv", mkv()), ("a.png", png()), ("a.jpg", jpeg()), ("a.gz", gz()), ("a.zip", zip())]
+    vec![
+        ("a.mp4", mp4()),
+        ("a.mkv", mkv()),
+        ("a.png", png()),
+        ("a.jpg", jpeg()),
+        ("a.gz", gz()),
+        ("a.zip", zip()),
+        ("a.gif", gif()),
+    ]
 }
 
 #[test]
@@ -150,11 +192,12 @@ fn a_stop_ends_the_look_without_a_verdict() {
 proptest! {
     #[test]
     fn no_bytes_make_a_walker_panic(
-        magic in 0usize..10, mut bytes in proptest::collection::vec(any::<u8>(), 0..2048)
+        magic in 0usize..13, mut bytes in proptest::collection::vec(any::<u8>(), 0..2048)
     ) {
-        let starts: [&[u8]; 10] = [
+        let starts: [&[u8]; 13] = [
             b"\0\0\0\x10ftyp", b"\x1a\x45\xdf\xa3", b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n",
             b"fLaC\0\0\0\x22", b"RIFF", b"%PDF", b"",
+            b"OggS\0\x02", b"GIF89a", b"ID3\x04\0\0\0\0\0\x05title\xff\xfb\x90\x00",
         ];
         for (slot, byte) in bytes.iter_mut().zip(starts[magic]) {
             *slot = *byte;
@@ -164,7 +207,7 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_good_file_makes_a_walker_panic(
-        kind in 0usize..6, hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), len_lie in any::<u16>()
+        kind in 0usize..7, hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), len_lie in any::<u16>()
     ) {
         let (name, mut bytes) = every_kind().swap_remove(kind);
         for (at, byte) in hits {

@@ -48,6 +48,9 @@ const EXPORT_RETRY: Duration = Duration::from_secs(5);
 /// How often old rows are let go.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often quarantined files are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(86_400);
+
 /// Name under which the bot's own output is a source.
 pub const BOT_SOURCE: &str = "bot";
 
@@ -78,6 +81,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     }
     let settings = policy::heal_settings(&loaded, &around, bot.as_ref())?;
     let healer = Arc::new(Healer::new(settings, Arc::new(roots), ledger.clone()));
+    let sweeping = Arc::clone(&healer);
     let records = open_records(&loaded)?;
     if ledger.number_after(records.last()).await.map_err(|error| state_failure(&error))? {
         let (path, last) = (loaded.records_path(), records.last());
@@ -118,6 +122,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     };
     let engine = tokio::spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
     let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
+    let sweeper = tokio::spawn(sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
 
@@ -136,6 +141,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     };
     stop_sending.cancel();
     let _ = exporter.await;
+    let _ = sweeper.await;
     if let Some(sender) = sender {
         let _ = sender.await;
     }
@@ -334,6 +340,22 @@ async fn export(ledger: Ledger, mut file: RecordsFile, recorded: Arc<Notify>, st
             () = recorded.notified() => {}
             () = tokio::time::sleep(EXPORT_RETRY), if failed => {}
             () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Deletes quarantined files whose time is over, where the user asked for that.
+async fn sweep(healer: Arc<Healer>, stop: CancellationToken) {
+    let mut daily = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = daily.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match healer.sweep_quarantine(chrono::Utc::now()).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!("{gone} quarantined files were deleted after [corrupt] quarantine_keep"),
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 }

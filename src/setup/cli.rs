@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 /// The commit this was built from, where the build said it.
 pub const COMMIT: Option<&str> = option_env!("LOGMEDIC_COMMIT");
@@ -41,12 +41,11 @@ pub enum Command {
     /// Check everything before it is needed: one line a check, with what would help.
     Check(JsonArgs),
     /// Recognise events in finished logs.
-    Classify(ClassifyArgs),
+    Classify(super::commands::classify::Args),
     /// Tell which rule claims a line, what it captured and what would be done.
-    Explain(ExplainArgs),
+    Explain(super::commands::explain::Args),
     /// List or test rules.
-    #[command(subcommand)]
-    Rules(RulesCommand),
+    Rules(super::commands::rules::Args),
     /// Is this media file whole? One verdict a file; exit code 1 if any is not sound.
     Verify(super::commands::verify::Args),
     /// Files that were moved aside.
@@ -107,69 +106,6 @@ pub struct InitArgs {
     /// File to write; must not exist.
     #[arg(long, value_name = "FILE", default_value = "config.toml", conflicts_with = "stdout")]
     pub output: PathBuf,
-}
-
-/// `classify`.
-#[derive(Clone, Debug, Args)]
-pub struct ClassifyArgs {
-    /// Logs to read; `-` or nothing is standard input.
-    pub files: Vec<PathBuf>,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub json: bool,
-    /// Unmatched events too, with class null.
-    #[arg(long)]
-    pub all: bool,
-    /// Only totals per class.
-    #[arg(long)]
-    pub count: bool,
-    /// How the input is written.
-    #[arg(long, value_enum, default_value_t = Input::Lines)]
-    pub input: Input,
-    /// The field with the text in JSON Lines (`log` of docker, `MESSAGE` of the journal).
-    #[arg(long, value_name = "NAME")]
-    pub field: Option<String>,
-    /// Rules to use instead of the shipped packs.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub rules: Option<PathBuf>,
-}
-
-/// How a log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Input {
-    /// Plain lines.
-    Lines,
-    /// One JSON object a line.
-    Jsonl,
-}
-
-/// `explain`.
-#[derive(Clone, Debug, Args)]
-pub struct ExplainArgs {
-    /// The line, in quotes; `-` reads standard input.
-    #[arg(value_name = "LINE", allow_hyphen_values = true)]
-    pub line: String,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub json: bool,
-    /// Rules to use instead of the shipped packs.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub rules: Option<PathBuf>,
-}
-
-/// `rules …`.
-#[derive(Clone, Debug, Subcommand)]
-pub enum RulesCommand {
-    /// List the rules in the order in which they are tried.
-    List(JsonArgs),
-    /// Run every rule's samples.
-    Test {
-        /// A pack's directory or a rule file; without it, the shipped packs and your own.
-        path: Option<PathBuf>,
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 /// `incidents`, `jobs`.

@@ -1,4 +1,4 @@
-//! Turns the configuration into what each room is told. Pure, but for looking users up.
+//! Turns the configuration into what each room is told. I/O: looks users up.
 
 use std::collections::BTreeMap;
 
@@ -90,6 +90,12 @@ pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpe
         allow_private: config.download.allow_private.clone(),
         min_free: config.disk.min_free.0,
         max_download: config.download.max_size.0,
+        quarantine_keep: config.corrupt.purge.then_some(config.corrupt.quarantine_keep.0),
+        timeouts: heal::Timeouts {
+            stall: config.download.stall.0,
+            get_file: config.bot_api.timeout.0,
+            ..heal::Timeouts::default()
+        },
         commands,
         ..heal::Settings::default()
     };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::commands::Failure;
-use super::load::Loaded;
+use super::load::{Loaded, Surroundings};
 use crate::acquire::SourceSpec;
 use crate::classify::{Problem, RuleSource, Rules, builtin};
 use crate::engine::intake::RuleBook;
@@ -57,6 +57,30 @@ pub fn user_file(path: &Path) -> Result<RuleSource, Failure> {
 /// When a file cannot be read.
 pub fn all(patterns_dir: Option<&Path>) -> Result<(Rules, Vec<Problem>), Failure> {
     let mut sources = patterns_dir.map(user_files).transpose()?.unwrap_or_default();
+    sources.extend(builtin());
+    Ok(Rules::compile(&sources))
+}
+
+/// The user's rule files, by the configuration in effect; a configuration that cannot be read has none, so that finished
+/// logs can be looked at anywhere.
+///
+/// # Errors
+/// When a rule file cannot be read.
+pub fn own_sources(file: Option<&Path>, around: &Surroundings) -> Result<Vec<RuleSource>, Failure> {
+    let loaded = match super::load::load(file, around) {
+        Ok(loaded) => loaded,
+        Err(problems) if file.is_some() => return Err(problems.into()),
+        Err(_) => return Ok(Vec::new()),
+    };
+    loaded.patterns_dir.as_deref().map(user_files).transpose().map(Option::unwrap_or_default)
+}
+
+/// The user's rules and the shipped ones.
+///
+/// # Errors
+/// When a rule file cannot be read.
+pub fn own(file: Option<&Path>, around: &Surroundings) -> Result<(Rules, Vec<Problem>), Failure> {
+    let mut sources = own_sources(file, around)?;
     sources.extend(builtin());
     Ok(Rules::compile(&sources))
 }

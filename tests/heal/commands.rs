@@ -27,16 +27,16 @@ async fn a9_a_configured_command_may_fetch_the_file() {
         let source = house.put("source.png", &whole);
         let arguments = [&[source.to_str().unwrap()], more].concat();
         let house = with_command(house, "redownload", shell(script, &arguments));
-        let output = house.fetch(Fetch::Command, "models/ana/a.png").await;
+        let output = house.fetch(Fetch::Command { variables: Vec::new() }, "models/ana/a.png").await;
         assert!(is_done(&output), "{output:?}");
         assert_eq!(std::fs::read(house.path("models/ana/a.png")).unwrap(), whole);
         assert!(!house.path("models/ana/a.png.part").exists());
     }
     let house = with_command(House::new(), "redownload", shell("echo html > \"$1\"", &["{path}"]));
-    let output = house.fetch(Fetch::Command, "models/a.png").await;
+    let output = house.fetch(Fetch::Command { variables: Vec::new() }, "models/a.png").await;
     assert!(matches!(output, TaskOutput::Transient { .. }), "what is not a picture does not get the name: {output:?}");
     assert!(!house.path("models/a.png").exists());
-    let output = House::new().fetch(Fetch::Command, "models/a.png").await;
+    let output = House::new().fetch(Fetch::Command { variables: Vec::new() }, "models/a.png").await;
     let TaskOutput::Refused { remedy: Some(remedy), .. } = output else { panic!("{output:?}") };
     assert!(remedy.contains("[command.redownload]"));
 }

@@ -12,10 +12,10 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{Response, StatusCode};
 use logmedic::decide::{Answer, Expect, Fetch, Finding, Question, Repair, Task, TaskOutput, Work};
-use logmedic::heal::{BotApi, BotUser, Healer, Secret, Settings, Timeouts};
+use logmedic::heal::{BotApi, BotUser, Healer, Settings, Timeouts};
 use logmedic::ledger::Ledger;
 use logmedic::roots::{RootSpec, Roots};
-use logmedic::vocab::{Id, Rng};
+use logmedic::vocab::{Id, Rng, Secret};
 use tokio_util::sync::CancellationToken;
 
 pub const NOBODY: u32 = 65_534;

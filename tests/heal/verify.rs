@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Name and ffmpeg's arguments. Those marked are live recordings: no total size, so a cut between two of their
 /// pieces is no damage that structure could show.
-const KINDS: [(&str, &[&str], bool); 10] = [
+const KINDS: [(&str, &[&str], bool); 12] = [
     ("last.mp4", &["-c:v", "mpeg4"], false),
     ("first.mp4", &["-c:v", "mpeg4", "-movflags", "+faststart"], false),
     ("fragments.mp4", &["-c:v", "mpeg4", "-movflags", "+frag_keyframe+empty_moov"], true),
@@ -18,12 +18,14 @@ const KINDS: [(&str, &[&str], bool); 10] = [
     ("a.avi", &["-c:v", "mpeg4"], false),
     ("a.jpg", &["-frames:v", "1"], false),
     ("a.png", &["-frames:v", "1"], false),
+    ("a.gif", &[], false),
     ("a.flac", &[], false),
+    ("a.ogg", &[], false),
 ];
 
 fn make(dir: &Path, name: &str, args: &[&str]) -> PathBuf {
     let path = dir.join(name);
-    let source = if name.ends_with("flac") {
+    let source = if name.ends_with("flac") || name.ends_with("ogg") {
         "sine=frequency=440:duration=2"
     } else {
         "testsrc=size=320x240:rate=10:duration=2"

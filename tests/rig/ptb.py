@@ -34,6 +34,10 @@ async def main():
             await bot.send_message(chat, "done")
         except Exception as error:
             log.error("Exception while handling an update:", exc_info=error)
+    try:
+        await bot.do_api_request("getUpdates", api_kwargs={"chat_id": "conflict"})
+    except Exception as error:
+        log.error("Error while getting Updates: %s", error)
     for client in (bot, away):
         try:
             await client.get_updates()

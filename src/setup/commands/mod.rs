@@ -5,13 +5,16 @@ use std::io::{self, Write};
 use super::problem::Problems;
 
 pub mod check;
+pub mod classify;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod init;
 pub mod man;
 pub mod quarantine;
 pub mod reload;
+pub mod rules;
 pub mod run;
 pub mod status;
 pub mod verify;
@@ -64,6 +67,16 @@ impl std::fmt::Display for Failure {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self::Config(problems)
+    }
+}
+
+/// For commands that only read and print: a closed pipe is no failure, everything else has exit code 1.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<io::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::failed(format!("{error:#}")),
+        }
     }
 }
 

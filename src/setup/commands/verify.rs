@@ -99,7 +99,18 @@ fn verify(path: &Path, deep: bool) -> Verdict {
     let mut verdict = check_with(&mut file, length, &name, depth, &mut || Instant::now() < until);
     let nameless = verdict.kind == Kind::Unknown && is_media_name(&name);
     let decodable = nameless
-        || matches!(verdict.kind, Kind::Mp4 | Kind::Mkv | Kind::Jpeg | Kind::Png | Kind::Flac | Kind::Riff | Kind::Mp3);
+        || matches!(
+            verdict.kind,
+            Kind::Mp4
+                | Kind::Mkv
+                | Kind::Jpeg
+                | Kind::Png
+                | Kind::Flac
+                | Kind::Riff
+                | Kind::Mp3
+                | Kind::Ogg
+                | Kind::Gif
+        );
     if deep && decodable && matches!(verdict.state, State::Sound | State::Unknown) {
         decode(path, &mut verdict);
     }
@@ -163,8 +174,8 @@ fn decode(path: &Path, verdict: &mut Verdict) {
     if status.success() && said.is_empty() {
         verdict.evidence.insert("decoded".into(), true.into());
         if verdict.state == State::Unknown {
-            verdict.state = State::Sound;
-            verdict.detail = "ffmpeg decodes it to the end without a complaint".into();
+            // Stream formats play to any cut without a complaint: that proves what is there, not that it is all.
+            verdict.detail = format!("ffmpeg decodes all of it, but {}", verdict.detail);
         }
         return;
     }
