@@ -80,7 +80,7 @@ impl Ledger {
             let mut query = db.prepare(
                 "SELECT kind, id, json FROM row WHERE kind <> 'incident' OR json_extract(json, '$.ended_at') IS NULL \
                  OR json_extract(json, '$.ended_at') > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes') \
-                 OR EXISTS (SELECT 1 FROM json_each(json, '$.incident.folds') AS f \
+                 OR EXISTS (SELECT 1 FROM json_each(row.json, '$.incident.folds') AS f \
                             WHERE json_extract(f.value, '$.pending') > 0)",
             )?;
             query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
