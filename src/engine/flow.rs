@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::state::{Owner, State};
+use super::state::{Owner, State, leaves_at};
 use super::{Case, Effect, Phase};
 use crate::decide::{Answer, BreakerState, Fallback, Finding, Question, Repair, Step, Task, TaskOutput, Work, delay};
 use crate::vocab::{Evidence, Id, Mode, OutcomeResult};
@@ -429,7 +429,7 @@ impl State {
             }
         }
         let Some(case) = self.cases.get(&id) else { return };
-        let over = case.ended_at.is_some_and(|at| at + super::state::KEEP_ENDED <= self.now.wall);
+        let over = leaves_at(case, self.now.wall).is_some_and(|at| at <= self.now.wall);
         if over && case.incident.fold_due().is_none() {
             self.drop_case(id);
         }

@@ -1,6 +1,6 @@
 //! Brings the memory back from stored rows after a stop, wanted or not. Pure.
 
-use super::state::State;
+use super::state::{State, leaves_at};
 use super::{Case, Effect, Phase, Row, RowKind};
 use crate::correlate::Job;
 use crate::decide::{BreakerState, Policy};
@@ -49,7 +49,7 @@ impl State {
             RowKind::Incident => {
                 let case: Case = serde_json::from_str(&row.json)?;
                 let id = case.incident.id;
-                let old = case.ended_at.is_some_and(|at| at + super::state::KEEP_ENDED <= now.wall);
+                let old = leaves_at(&case, now.wall).is_some_and(|at| at <= now.wall);
                 if !old || case.incident.fold_due().is_some() {
                     let key = (case.incident.class, case.incident.subject.clone());
                     self.by_key.insert(key, id);

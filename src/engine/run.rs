@@ -312,6 +312,9 @@ impl Loop {
             let effects = self.state.step(Input::Finished { task, output }, now);
             self.carry_out(durable(effects), Vec::new()).await;
         }
+        let now = self.now();
+        let effects = self.state.last_words(now);
+        self.carry_out(effects, Vec::new()).await;
     }
 }
 

@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Case, Effect, Input, Row, RowKind};
 use crate::correlate::{Jobs, Locator};
 use crate::decide::{Breaker, Budget, Policy};
-use crate::vocab::{Class, Id, Now, Rng, Subject};
+use crate::vocab::{Class, Id, Now, OutcomeResult, Rng, Subject};
 
 /// An ended case stays in memory so long, for late lines of the same fault.
-pub(super) const KEEP_ENDED: TimeDelta = TimeDelta::seconds(60);
+const KEEP_ENDED: TimeDelta = TimeDelta::seconds(60);
+
+/// A storm that goes on after logmedic could do nothing is counted in the same case so long; then it is looked at
+/// again. The ledger gives back what ended so lately ([`crate::ledger::Ledger::rows`]).
+const KEEP_STORM: TimeDelta = TimeDelta::minutes(10);
 
 /// Open cases at most; beyond it faults of a class are counted in one case of their source. Bounds memory in a storm
 /// of different names.
@@ -140,8 +144,7 @@ impl State {
     /// Works out anew when a case must be woken: its own date, a fold to write, or its time to leave memory.
     pub(super) fn plan_wake(&mut self, id: Id) {
         let Some(case) = self.cases.get(&id) else { return self.set_wake(id, None) };
-        let leave = case.ended_at.map(|at| at.max(case.incident.last_at.min(self.now.wall)) + KEEP_ENDED);
-        let next = [case.due, case.incident.fold_due(), leave].into_iter().flatten().min();
+        let next = [case.due, case.incident.fold_due(), leaves_at(case, self.now.wall)].into_iter().flatten().min();
         let next = next.map(|wall| self.now.mono_at(wall));
         self.set_wake(id, next);
     }
@@ -154,6 +157,18 @@ impl State {
             self.wake.insert((at, id));
             self.wake_of.insert(id, at);
         }
+    }
+
+    /// Writes what is counted and not yet written: nobody knows when the next start will be.
+    pub fn last_words(&mut self, now: Now) -> Vec<Effect> {
+        self.now = now;
+        let mut out = Vec::new();
+        let ids: Vec<Id> = self.cases.keys().copied().collect();
+        for id in ids {
+            self.write_folds(id, true, &mut out);
+        }
+        self.save_dirty(&mut out);
+        out
     }
 
     /// Lets go of a case that has been over for a while.
@@ -201,4 +216,17 @@ impl State {
             out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });
         }
     }
+}
+
+/// When an ended case leaves memory. While its storm goes on it stays, else each minute of it would be a new incident
+/// with a new alert; only what was well, or could not be seen, is soon looked at again.
+pub(super) fn leaves_at(case: &Case, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let ended = case.ended_at?;
+    let looked_well =
+        matches!(case.result, Some(OutcomeResult::Healed | OutcomeResult::Recovered | OutcomeResult::NotConfirmed));
+    if looked_well {
+        return Some(ended + KEEP_ENDED);
+    }
+    let last = ended.max(case.incident.last_at.min(wall));
+    Some((last + KEEP_ENDED).min(ended + KEEP_STORM))
 }

@@ -60,7 +60,7 @@ impl State {
         self.write_folds(id, false, out);
     }
 
-    fn write_folds(&mut self, id: Id, all: bool, out: &mut Vec<Effect>) {
+    pub(super) fn write_folds(&mut self, id: Id, all: bool, out: &mut Vec<Effect>) {
         let Some(case) = self.cases.get_mut(&id) else { return };
         let source = case.incident.source.clone();
         for (rule, fold) in case.incident.take_ripe(self.now.wall, all) {

@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How much of the file's end is searched for its last whole line: more than any record is long.
@@ -51,6 +51,11 @@ impl RecordsFile {
         let mut file = append_to(path).map_err(fail("open"))?;
         let (whole, seq) = last_whole_line(&mut file).map_err(fail("read"))?;
         let size = file.metadata().map_err(fail("read"))?.len();
+        if seq.is_none() && !begins_a_record(&mut file).map_err(fail("read"))? {
+            // Somebody else's file: a slip in the configuration must not cost it.
+            let source = io::Error::other("it holds something else, which is left as it is");
+            return Err(fail("use")(source));
+        }
         if whole < size {
             file.set_len(whole).and_then(|()| file.sync_data()).map_err(fail("repair the torn last line of"))?;
         }
@@ -76,15 +81,25 @@ impl RecordsFile {
     /// # Errors
     /// When the file cannot be written; the same records can be given again later.
     pub fn append(&mut self, records: &[(u64, String)]) -> Result<(), RecordsError> {
-        for batch in records.chunks(1_000) {
+        let mut rest = records;
+        self.follow_the_name().map_err(|source| self.error("open", source))?;
+        while !rest.is_empty() {
             if self.size >= self.rotation.max_size {
                 self.rotate().map_err(|source| self.error("rotate", source))?;
             }
             let mut text = String::new();
-            for (_, line) in batch {
-                text.push_str(line);
-                text.push('\n');
-            }
+            let room = usize::try_from(self.rotation.max_size - self.size).unwrap_or(usize::MAX);
+            let full = |(_, line): &&(u64, String)| {
+                let open = text.len() < room;
+                if open {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+                open
+            };
+            let fit = rest.iter().take_while(full).count();
+            let (batch, later) = rest.split_at(fit);
+            rest = later;
             let done = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
             if let Err(source) = done {
                 // What got through of it is cut off again, so that no torn or repeated line stays.
@@ -94,6 +109,18 @@ impl RecordsFile {
             self.size += text.len() as u64;
             self.last = batch.last().map_or(self.last, |(seq, _)| *seq);
         }
+        Ok(())
+    }
+
+    /// Somebody may have moved or deleted the file: what comes now belongs where the user looks for it.
+    fn follow_the_name(&mut self) -> io::Result<()> {
+        let ours = self.file.metadata()?;
+        let there = std::fs::symlink_metadata(&self.path);
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(());
+        }
+        self.file = append_to(&self.path)?;
+        self.size = self.file.metadata()?.len();
         Ok(())
     }
 
@@ -129,6 +156,16 @@ fn numbered(path: &Path, n: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{n}"));
     name.into()
+}
+
+/// Whether a file without a whole record is one of ours: empty, or cut off in its very first line.
+fn begins_a_record(file: &mut File) -> io::Result<bool> {
+    const BEGINNING: &[u8] = b"{\"schema\":\"logmedic.record/";
+    file.seek(SeekFrom::Start(0))?;
+    let mut head = Vec::new();
+    file.take(BEGINNING.len() as u64).read_to_end(&mut head)?;
+    // Zeros are what a power cut leaves of blocks that were never written.
+    Ok(BEGINNING.starts_with(&head) || head.iter().all(|byte| *byte == 0))
 }
 
 /// Where the last whole line ends, and its record number.
@@ -174,6 +211,33 @@ mod tests {
         assert_eq!(file.last(), 2);
         file.append(&[line(3)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"seq\":1}\n{\"seq\":2}\n{\"seq\":3}\n");
+    }
+
+    #[test]
+    fn h3_a_file_of_somebody_else_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes.txt");
+        for text in ["buy milk", "buy milk\n", "{\"a\":1}\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(RecordsFile::open(&path, Rotation { max_size: 1 << 20, keep: 2 }).is_err());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        for torn in ["{\"sch", "{\"schema\":\"logmedic.record/v1\",\"id\":\"01", "\0\0\0"] {
+            std::fs::write(&path, torn).unwrap();
+            assert_eq!(RecordsFile::open(&path, Rotation { max_size: 1 << 20, keep: 2 }).unwrap().last(), 0);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        }
+    }
+
+    #[test]
+    fn a17_a_file_moved_away_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.jsonl");
+        let mut file = RecordsFile::open(&path, Rotation { max_size: 1 << 20, keep: 2 }).unwrap();
+        file.append(&[line(1)]).unwrap();
+        std::fs::rename(&path, dir.path().join("moved")).unwrap();
+        file.append(&[line(2)]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"seq\":2}\n");
     }
 
     #[test]

@@ -70,7 +70,8 @@ impl Ledger {
         self.write(move |tx| changes.iter().try_for_each(|change| apply(tx, change))).await
     }
 
-    /// Every row of the engine's state. Of ended incidents only those that ended lately matter to it.
+    /// Every row of the engine's state. Of ended incidents only those matter to it that ended lately, or that counted
+    /// events which are not in the records yet (killed in a storm, started again much later).
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -78,7 +79,9 @@ impl Ledger {
         self.read(|db| {
             let mut query = db.prepare(
                 "SELECT kind, id, json FROM row WHERE kind <> 'incident' OR json_extract(json, '$.ended_at') IS NULL \
-                 OR json_extract(json, '$.ended_at') > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes')",
+                 OR json_extract(json, '$.ended_at') > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes') \
+                 OR EXISTS (SELECT 1 FROM json_each(row.json, '$.incident.folds') AS f \
+                            WHERE json_extract(f.value, '$.pending') > 0)",
             )?;
             query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
         })
@@ -123,6 +126,28 @@ impl Ledger {
                 [INCIDENTS_KEPT],
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Numbers the next record after `seq`, if it is not so far yet: the records file is older than the state when
+    /// the state directory was lost or moved. Returns whether it was behind.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn number_after(&self, seq: u64) -> Result<bool, Error> {
+        self.write(move |tx| {
+            let known: i64 = tx.query_row(
+                "SELECT max(coalesce((SELECT max(seq) FROM record), 0), \
+                 coalesce((SELECT CAST(json AS INTEGER) FROM row WHERE kind = 'engine' AND id = 'seq'), 0))",
+                [],
+                |row| row.get(0),
+            )?;
+            if known >= sql(seq) {
+                return Ok(false);
+            }
+            let number = Change::Row { kind: "engine", id: "seq".into(), json: seq.to_string() };
+            apply(tx, &number).map(|()| true)
         })
         .await
     }

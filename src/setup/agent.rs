@@ -83,6 +83,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let healer = Arc::new(Healer::new(settings, Arc::new(roots), ledger.clone()));
     let sweeping = Arc::clone(&healer);
     let records = open_records(&loaded)?;
+    if ledger.number_after(records.last()).await.map_err(|error| state_failure(&error))? {
+        let (path, last) = (loaded.records_path(), records.last());
+        tracing::warn!("the state is new, but {} goes up to record {last}: numbers go on from there", path.display());
+    }
 
     let (stop_reading, stop_engine, stop_sending) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
