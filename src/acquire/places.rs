@@ -39,9 +39,7 @@ pub(super) fn match_files(files: &[Option<Sibling>], checkpoints: &[(Identity, u
     let mut places: Vec<Option<(usize, u64)>> = vec![None; files.len()];
     let mut rest = Vec::new();
     for (of, (identity, offset)) in checkpoints.iter().enumerate() {
-        let Identity::File { dev, ino, hashed, hash, .. } = identity else { continue };
-        let Ok(hash) = u64::from_str_radix(hash, 16) else { continue };
-        let print = Print { dev: *dev, ino: *ino, hashed: *hashed, hash };
+        let Some(print) = Print::told(identity) else { continue };
         let same = |f: &Sibling| print.same_inode(&f.print) && print.begins(&f.file).unwrap_or(false);
         let found = (0..files.len()).find(|at| places[*at].is_none() && files[*at].as_ref().is_some_and(same));
         match found.and_then(|at| Some((at, files[at].as_ref()?))) {
