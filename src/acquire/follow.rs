@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::outlet::{Outlet, Stopped};
-use super::places::{Known, is_copy, is_inode, is_known, match_files};
+use super::places::{Known, is_copy, is_inode, is_known, match_files, seen_until};
 use super::siblings::{self, Sibling};
 use super::stream::{self, OpenError, Print, Step, Stream};
 use super::{Identity, Read, StreamId};
@@ -366,6 +366,7 @@ impl Follow {
         match copy {
             Some(sibling) => {
                 stream.file = sibling.file;
+                stream.seen_until = stream.seen_until.max(stream::birth(&sibling.meta));
                 (stream.print.dev, stream.print.ino) = (sibling.print.dev, sibling.print.ino);
                 let identity = stream.identity(&self.path);
                 outlet.send_blocking(Read::Identity { stream: stream.id, identity })?;
@@ -426,7 +427,7 @@ impl Follow {
 
     /// Opens the stream for everybody, under the identity by which it was stored before if there is one.
     fn announce(&self, stream: &mut Stream, told: Option<&Identity>, outlet: &Outlet) -> Result<(), Stopped> {
-        stream.seen_until = told.and_then(seen_until).unwrap_or(self.seen_until);
+        stream.seen_until = told.and_then(seen_until).unwrap_or(self.seen_until).max(stream.birth);
         let now = stream.identity(&self.path);
         let identity = told.unwrap_or(&now).clone();
         let changed = identity != now;
@@ -487,10 +488,6 @@ impl Follow {
         self.said = Some(text);
         Ok(())
     }
-}
-
-pub(super) fn seen_until(identity: &Identity) -> Option<SystemTime> {
-    if let Identity::File { seen_until, .. } = identity { *seen_until } else { None }
 }
 
 fn is_deleted(stream: &Stream) -> bool {

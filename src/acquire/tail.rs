@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::follow::{self, Follow, Start};
+use super::follow::{Follow, Start};
 use super::hint::{Dirty, Hint};
 use super::outlet::{Outlet, Stopped};
+use super::places::seen_until;
 use super::{CHUNK, Checkpoint, Identity, Read, Settings, StreamId, siblings};
 
 /// How often files are looked at although no event came: the safety net.
@@ -169,10 +170,8 @@ impl Tail {
             let source = &self.sources[at];
             let known = self.places(&source.name);
             let is_first = !known.iter().any(|(path, _, _)| *path == source.path);
-            let anchored = known
-                .iter()
-                .filter(|(_, identity, _)| is_anchor(identity))
-                .find_map(|(_, id, _)| follow::seen_until(id));
+            let anchored =
+                known.iter().filter(|(_, identity, _)| is_anchor(identity)).find_map(|(_, id, _)| seen_until(id));
             let path = source.path.clone();
             let mut paths = if source.is_glob() { source.expand() } else { vec![path.clone()] };
             // A file of the last run may be gone from the path and yet be beside it.

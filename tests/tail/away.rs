@@ -5,7 +5,7 @@ use std::path::Path;
 
 use logmedic::acquire::{Checkpoint, Settings};
 
-use crate::engine::{Watch, append, from_start, path_source, scratch, shift};
+use crate::engine::{Watch, append, from_start, next_tick, path_source, scratch, shift};
 
 /// Reads nothing but what says that it was here: returns the anchor.
 async fn anchor(path: &Path) -> Vec<Checkpoint> {
@@ -14,18 +14,6 @@ async fn anchor(path: &Path) -> Vec<Checkpoint> {
     let (checkpoints, _) = watch.kill().await;
     assert_eq!(checkpoints.len(), 1);
     checkpoints
-}
-
-/// Comes back when a file made now is stamped later than one made before: clocks of file systems tick.
-fn next_tick(dir: &Path) {
-    let probe = dir.join("probe");
-    let stamp = || {
-        let _ = fs::remove_file(&probe);
-        fs::write(&probe, "x").unwrap();
-        fs::metadata(&probe).unwrap().created().unwrap()
-    };
-    let begin = stamp();
-    while stamp() == begin {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

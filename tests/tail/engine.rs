@@ -210,3 +210,15 @@ pub fn scratch() -> (tempfile::TempDir, PathBuf) {
     let log = dir.path().join("bot.log");
     (dir, log)
 }
+
+/// Comes back when a file made now is stamped later than one made before: clocks of file systems tick.
+pub fn next_tick(dir: &Path) {
+    let probe = dir.join("probe");
+    let stamp = || {
+        let _ = fs::remove_file(&probe);
+        fs::write(&probe, "x").unwrap();
+        fs::metadata(&probe).unwrap().created().unwrap()
+    };
+    let begin = stamp();
+    while stamp() == begin {}
+}
