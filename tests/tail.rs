@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "tail/away.rs"]
+mod away;
 #[path = "tail/engine.rs"]
 mod engine;
 #[path = "tail/kills.rs"]
 mod kills;
 #[path = "tail/model.rs"]
 mod model;
+#[path = "tail/refused.rs"]
+mod refused;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;

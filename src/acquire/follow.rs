@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::outlet::{Outlet, Stopped};
-use super::places::{Known, is_copy, is_inode, is_known, match_files};
+use super::places::{Known, is_copy, is_inode, is_known, match_files, seen_until};
 use super::siblings::{self, Sibling};
 use super::stream::{self, OpenError, Print, Step, Stream};
 use super::{Identity, Read, StreamId};
@@ -41,6 +41,8 @@ pub(super) struct Follow {
     real: Option<PathBuf>,
     /// When the file that left the path last was made: nothing older is a generation after it.
     floor: SystemTime,
+    /// When the youngest file was made that was seen at or beside the path: whatever was is open, or known.
+    pub(super) seen_until: SystemTime,
     /// What was last said, so that it is said once.
     said: Option<String>,
     /// An event told of the last growth; how often none did.
@@ -70,6 +72,7 @@ impl Follow {
             known: Vec::new(),
             real: None,
             floor: SystemTime::UNIX_EPOCH,
+            seen_until: SystemTime::UNIX_EPOCH,
             said: None,
             announced: false,
             unannounced: 0,
@@ -83,14 +86,14 @@ impl Follow {
         into.extend(self.real.as_deref().and_then(Path::parent).map(Path::to_path_buf));
     }
 
-    /// Begins without checkpoints; generations made after `since` are new, older ones were there before.
+    /// Begins without checkpoints; generations made after `since` are new, others were there before.
     pub(super) fn start(&mut self, start: Start, since: SystemTime, outlet: &Outlet) -> Result<(), Stopped> {
         let opened = self.open(outlet)?;
         for sibling in self.siblings(&[]) {
             if opened.as_ref().is_some_and(|(_, live)| is_inode(live, &sibling)) {
                 continue;
             }
-            if stream::birth(&sibling.meta) >= since {
+            if stream::birth(&sibling.meta) > since && sibling.meta.len() > 0 {
                 self.push_old(sibling, 0, None, outlet)?;
             } else {
                 self.known.push(Known { print: sibling.print, offset: sibling.meta.len() });
@@ -105,8 +108,12 @@ impl Follow {
     }
 
     /// Goes on from checkpoints (identity and offset): each file where it was left, then every younger generation,
-    /// then the file at the path from its first byte.
-    pub(super) fn resume(&mut self, checkpoints: &[(Identity, u64)], outlet: &Outlet) -> Result<(), Stopped> {
+    /// then the file at the path from its first byte. Returns streams whose files are gone, for the caller to close.
+    pub(super) fn resume(
+        &mut self,
+        checkpoints: &[(Identity, u64)],
+        outlet: &Outlet,
+    ) -> Result<Vec<StreamId>, Stopped> {
         let opened = self.open(outlet)?;
         let inodes: Vec<u64> = checkpoints
             .iter()
@@ -133,21 +140,26 @@ impl Follow {
         let (places, lost) = match_files(&files, checkpoints);
         let oldest = places.iter().position(Option::is_some);
         let floor = oldest.and_then(|at| files[at].as_ref()).map(|file| stream::birth(&file.meta));
+        let seen = checkpoints.iter().filter_map(|(identity, _)| seen_until(identity)).max();
+        let is_younger = |at: usize, meta: &Metadata| match oldest {
+            Some(oldest) => at > oldest && meta.modified().ok() >= floor,
+            // Nothing is left to compare with.
+            None => seen.is_some_and(|seen| stream::birth(meta) > seen),
+        };
+        let mut read: Vec<Print> = lost.iter().filter_map(|(identity, _)| Print::told(identity)).collect();
         let mut gone = Vec::new();
         for (identity, offset) in lost {
             gone.push(self.open_gone(identity.clone(), offset, outlet)?);
         }
-        let matched: Vec<Print> =
-            files.iter().zip(&places).filter_map(|(f, p)| p.and(f.as_ref()).map(|f| f.print)).collect();
+        read.extend(files.iter().zip(&places).filter_map(|(f, p)| p.and(f.as_ref()).map(|f| f.print)));
         for (at, file) in files.drain(..generations).enumerate() {
             let Some(sibling) = file else { continue };
             match places[at] {
                 Some((of, offset)) => self.push_old(sibling, offset, Some(&checkpoints[of].0), outlet)?,
                 None if !sibling.named => {}
-                None if oldest.is_some_and(|oldest| at > oldest)
+                None if is_younger(at, &sibling.meta)
                     && sibling.meta.len() > 0
-                    && sibling.meta.modified().ok() >= floor
-                    && !matched.iter().any(|print| is_copy(print, &sibling)) =>
+                    && !read.iter().any(|print| is_copy(print, &sibling)) =>
                 {
                     self.push_old(sibling, 0, None, outlet)?;
                 }
@@ -159,10 +171,7 @@ impl Follow {
                 places[generations].map_or((None, 0), |(of, offset)| (Some(&checkpoints[of].0), offset));
             self.set_current(live.file, &live.meta, offset, told, outlet)?;
         }
-        for id in gone {
-            outlet.send_blocking(Read::Closed { stream: id })?;
-        }
-        Ok(())
+        Ok(gone)
     }
 
     /// Looks what the path names now.
@@ -210,7 +219,7 @@ impl Follow {
                 Ok(Step::Bytes { from, count, sharper }) => {
                     let id = stream.id;
                     if sharper {
-                        let identity = stream.print.identity(&self.path);
+                        let identity = stream.identity(&self.path);
                         outlet.send_blocking(Read::Identity { stream: id, identity })?;
                     }
                     outlet.send_blocking(Read::Bytes { stream: id, offset: from, bytes: buffer[..count].to_vec() })?;
@@ -241,10 +250,12 @@ impl Follow {
     }
 
     /// Closes what is read to its end and will not grow any more. `leaving`: the path need not come back.
-    pub(super) fn close_quiet(&mut self, leaving: bool, outlet: &Outlet) -> Result<(), Stopped> {
+    ///
+    /// Returns the last stream of the path when it is over and nothing came after it, for the caller to close.
+    pub(super) fn close_quiet(&mut self, leaving: bool, outlet: &Outlet) -> Result<Option<StreamId>, Stopped> {
         let now = Instant::now();
         let followed = leaving || self.current.as_ref().is_some_and(|current| current.offset > 0);
-        let mut closed = false;
+        let (mut closed, mut left) = (false, None);
         // Strictly in order: at a restart, whatever is younger than the oldest file with a checkpoint and has none itself
         // is known to be unread.
         while let Some(stream) = self.old.first() {
@@ -261,11 +272,18 @@ impl Follow {
             let stream = self.old.remove(0);
             self.known.push(Known { print: stream.print, offset: stream.offset });
             self.floor = self.floor.min(stream.birth);
-            outlet.send_blocking(Read::Closed { stream: stream.id })?;
+            if self.is_empty() {
+                left = Some(stream.id);
+            } else {
+                outlet.send_blocking(Read::Closed { stream: stream.id })?;
+            }
             closed = true;
         }
         // One more look: while directories are read, files in them move.
-        if closed { self.scan(None, outlet) } else { Ok(()) }
+        if closed {
+            self.scan(None, outlet)?;
+        }
+        Ok(left)
     }
 
     /// Whether nothing is open.
@@ -348,8 +366,9 @@ impl Follow {
         match copy {
             Some(sibling) => {
                 stream.file = sibling.file;
+                stream.seen_until = stream.seen_until.max(stream::birth(&sibling.meta));
                 (stream.print.dev, stream.print.ino) = (sibling.print.dev, sibling.print.ino);
-                let identity = stream.print.identity(&self.path);
+                let identity = stream.identity(&self.path);
                 outlet.send_blocking(Read::Identity { stream: stream.id, identity })?;
             }
             None => stream.over = true,
@@ -357,7 +376,7 @@ impl Follow {
         if is_current { self.look(outlet) } else { Ok(()) }
     }
 
-    fn siblings(&self, inodes: &[u64]) -> Vec<Sibling> {
+    fn siblings(&mut self, inodes: &[u64]) -> Vec<Sibling> {
         let mut found = siblings::list(&self.path, inodes);
         if let Some(real) = &self.real {
             found.extend(siblings::list(real, inodes));
@@ -365,6 +384,8 @@ impl Follow {
             let mut seen = HashSet::new();
             found.retain(|sibling| seen.insert((sibling.print.dev, sibling.print.ino)));
         }
+        let births = found.iter().filter(|sibling| sibling.meta.len() > 0).map(|sibling| stream::birth(&sibling.meta));
+        self.seen_until = births.fold(self.seen_until, SystemTime::max);
         found
     }
 
@@ -376,8 +397,8 @@ impl Follow {
         outlet: &Outlet,
     ) -> Result<(), Stopped> {
         match Stream::new(outlet.stream(), sibling.file, &sibling.meta, offset) {
-            Ok(stream) => {
-                self.announce(&stream, told, outlet)?;
+            Ok(mut stream) => {
+                self.announce(&mut stream, told, outlet)?;
                 self.old.push(stream);
                 Ok(())
             }
@@ -394,8 +415,8 @@ impl Follow {
         outlet: &Outlet,
     ) -> Result<(), Stopped> {
         match Stream::new(outlet.stream(), file, meta, offset) {
-            Ok(stream) => {
-                self.announce(&stream, told, outlet)?;
+            Ok(mut stream) => {
+                self.announce(&mut stream, told, outlet)?;
                 self.current = Some(stream);
                 self.said = None;
                 Ok(())
@@ -405,8 +426,9 @@ impl Follow {
     }
 
     /// Opens the stream for everybody, under the identity by which it was stored before if there is one.
-    fn announce(&self, stream: &Stream, told: Option<&Identity>, outlet: &Outlet) -> Result<(), Stopped> {
-        let now = stream.print.identity(&self.path);
+    fn announce(&self, stream: &mut Stream, told: Option<&Identity>, outlet: &Outlet) -> Result<(), Stopped> {
+        stream.seen_until = told.and_then(seen_until).unwrap_or(self.seen_until).max(stream.birth);
+        let now = stream.identity(&self.path);
         let identity = told.unwrap_or(&now).clone();
         let changed = identity != now;
         outlet.send_blocking(Read::Opened {
@@ -438,7 +460,10 @@ impl Follow {
     fn open(&mut self, outlet: &Outlet) -> Result<Option<(File, Metadata)>, Stopped> {
         self.real = std::fs::canonicalize(&self.path).ok().filter(|real| *real != self.path);
         match stream::open(&self.path) {
-            Ok(opened) => Ok(Some(opened)),
+            Ok(opened) => {
+                self.seen_until = self.seen_until.max(stream::birth(&opened.1));
+                Ok(Some(opened))
+            }
             Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => self.say(&error, outlet).map(|()| None),
         }

@@ -135,7 +135,7 @@ fn remedy(error: &notify::Error, directory: Option<&Path>) -> String {
     let limit = match &error.kind {
         notify::ErrorKind::MaxFilesWatch => "raise fs.inotify.max_user_watches with sysctl",
         notify::ErrorKind::Io(io) if io.raw_os_error() == Some(libc::EMFILE) => {
-            "raise fs.inotify.max_user_instances with sysctl"
+            "raise fs.inotify.max_user_instances with sysctl, or the limit of open files (LimitNOFILE)"
         }
         _ => "nothing is lost by it",
     };

@@ -13,6 +13,7 @@ mod stream;
 mod tail;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Sender;
@@ -73,6 +74,11 @@ pub enum Identity {
         hash: String,
         /// The path it was last known under.
         path: PathBuf,
+        /// When the youngest file was made that had been seen at or beside the path when this one was opened, by the
+        /// file system's clock. Should the file be gone at the next start, generations made later are unread, others
+        /// are not. In an anchor: the same for every path of the source of which nothing else is stored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen_until: Option<SystemTime>,
     },
     /// The journal, by its cursor.
     Journal {
@@ -169,8 +175,16 @@ impl Default for Settings {
 /// end (standard input alone).
 ///
 /// Whoever stores checkpoints must do so as soon as `Opened` comes, also for streams that never give a byte: each path
-/// source begins with such an anchor (a file identity with inode 0), which tells the next start that it is not the first.
+/// source has such an anchor (a file identity with inode 0), which tells the next start that it is not the first and
+/// from when on files are new. It comes after the files that are there at the start, and once more when it moves.
 /// A stream's `Closed` comes after the `Opened` of the one that follows it.
+///
+/// What happens while nothing reads is told by what is left. A file that was rotated away is found by its inode or its
+/// first bytes, and all younger generations are read. When nothing is left of it, or there was none yet, generations count
+/// as unread by when they were made ([`Identity::File`], `seen_until`). The limits of that: where a file system does not
+/// record when a file was made, its last change is taken, so an old generation that was written to late is read again;
+/// two files made within one tick of the kernel's clock (some milliseconds) are not told apart, and the younger is not
+/// read; a clock that was set back hides what was made before it caught up; compressed generations are not read.
 pub async fn run(
     specs: Vec<SourceSpec>,
     checkpoints: Vec<Checkpoint>,
@@ -187,7 +201,7 @@ pub async fn run(
     for SourceSpec { name, kind } in specs {
         let outlet = outlet.clone();
         match kind {
-            SourceKind::Path { path, shown } => paths.push(PathSource { name, path, shown }),
+            SourceKind::Path { path, shown } => paths.push(PathSource::new(name, path, shown)),
             SourceKind::Journal { unit } => {
                 let cursor = checkpoints.iter().filter(|checkpoint| checkpoint.source == name).find_map(|checkpoint| {
                     match &checkpoint.identity {

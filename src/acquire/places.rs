@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::SystemTime;
 
 use super::Identity;
 use super::siblings::Sibling;
@@ -31,6 +32,11 @@ pub(super) fn is_known(known: &Known, sibling: &Sibling) -> bool {
         && known.print.begins(&sibling.file).unwrap_or(false)
 }
 
+/// Until when files beside a stored one had been seen; itself among them.
+pub(super) fn seen_until(identity: &Identity) -> Option<SystemTime> {
+    if let Identity::File { seen_until, .. } = identity { *seen_until } else { None }
+}
+
 /// For each file the number of its checkpoint and the offset to go on at; and the checkpoints without a file.
 pub(super) type Places = (Vec<Option<(usize, u64)>>, Vec<(Identity, u64)>);
 
@@ -39,10 +45,10 @@ pub(super) fn match_files(files: &[Option<Sibling>], checkpoints: &[(Identity, u
     let mut places: Vec<Option<(usize, u64)>> = vec![None; files.len()];
     let mut rest = Vec::new();
     for (of, (identity, offset)) in checkpoints.iter().enumerate() {
-        let Identity::File { dev, ino, hashed, hash, .. } = identity else { continue };
-        let Ok(hash) = u64::from_str_radix(hash, 16) else { continue };
-        let print = Print { dev: *dev, ino: *ino, hashed: *hashed, hash };
-        let same = |f: &Sibling| print.same_inode(&f.print) && print.begins(&f.file).unwrap_or(false);
+        let Some(print) = Print::told(identity) else { continue };
+        // An inode is used again at once, and of a file that was empty there is no head to tell; its age does.
+        let later = |f: &Sibling| seen_until(identity).is_some_and(|seen| f.meta.created().is_ok_and(|at| at > seen));
+        let same = |f: &Sibling| print.same_inode(&f.print) && !later(f) && print.begins(&f.file).unwrap_or(false);
         let found = (0..files.len()).find(|at| places[*at].is_none() && files[*at].as_ref().is_some_and(same));
         match found.and_then(|at| Some((at, files[at].as_ref()?))) {
             // A power cut can leave a file shorter than what was read of it.

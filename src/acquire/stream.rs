@@ -50,14 +50,11 @@ impl Print {
         Ok(length >= self.hashed && fnv1a(&head[..to_usize(self.hashed)]) == self.hash)
     }
 
-    pub(super) fn identity(&self, path: &Path) -> Identity {
-        Identity::File {
-            dev: self.dev,
-            ino: self.ino,
-            hashed: self.hashed,
-            hash: format!("{:016x}", self.hash),
-            path: path.into(),
-        }
+    /// What a stored identity says; `None` for an anchor and for what is no file.
+    pub(super) fn told(identity: &Identity) -> Option<Self> {
+        let Identity::File { dev, ino, hashed, hash, .. } = identity else { return None };
+        let hash = u64::from_str_radix(hash, 16).ok()?;
+        Some(Self { dev: *dev, ino: *ino, hashed: *hashed, hash })
     }
 }
 
@@ -149,6 +146,8 @@ pub(super) struct Stream {
     pub(super) since: Instant,
     /// No file of a later generation is older than this.
     pub(super) birth: SystemTime,
+    /// When the youngest file was made that was seen when this one was opened for the first time.
+    pub(super) seen_until: SystemTime,
 }
 
 impl Stream {
@@ -164,7 +163,14 @@ impl Stream {
             over: false,
             since: Instant::now(),
             birth: birth(meta),
+            seen_until: SystemTime::UNIX_EPOCH,
         })
+    }
+
+    pub(super) fn identity(&self, path: &Path) -> Identity {
+        let Print { dev, ino, hashed, hash } = self.print;
+        let (hash, seen_until) = (format!("{hash:016x}"), Some(self.seen_until));
+        Identity::File { dev, ino, hashed, hash, path: path.into(), seen_until }
     }
 
     /// Reads on. What was read only counts when the file afterwards still is the one it was before.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::follow::{Follow, Start};
 use super::hint::{Dirty, Hint};
 use super::outlet::{Outlet, Stopped};
-use super::{CHUNK, Checkpoint, Identity, Read, Settings, siblings};
+use super::places::seen_until;
+use super::{CHUNK, Checkpoint, Identity, Read, Settings, StreamId, siblings};
 
 /// How often files are looked at although no event came: the safety net.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,15 +21,38 @@ const GLOB_EVERY: Duration = Duration::from_secs(2);
 pub const MAX_FILES: usize = 512;
 /// How many looks in a row must find growth that no event told of, before events are taken for absent.
 const DEAF: u32 = 2;
+/// The kernel stamps files with a clock that stands still for up to so long (100 Hz, the slowest it ticks).
+const TICK: Duration = Duration::from_millis(10);
 
 /// A configured path or glob.
 pub(super) struct PathSource {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) shown: String,
+    /// Generations made later are new, where nothing else is known of their path.
+    since: SystemTime,
+    anchor: Option<StreamId>,
 }
 
 impl PathSource {
+    pub(super) fn new(name: String, path: PathBuf, shown: String) -> Self {
+        Self { name, path, shown, since: SystemTime::now(), anchor: None }
+    }
+
+    /// An empty stream that never closes: its checkpoint tells the next start that it is not the first, and `since`.
+    /// When that has moved, a new anchor takes the place of the old one.
+    fn drop_anchor(&mut self, outlet: &Outlet) -> Result<(), Stopped> {
+        let stream = outlet.stream();
+        let (path, seen_until) = (self.path.clone(), Some(self.since));
+        let identity = Identity::File { dev: 0, ino: 0, hashed: 0, hash: String::new(), path, seen_until };
+        let source = self.name.clone();
+        outlet.send_blocking(Read::Opened { stream, source, file: None, identity, offset: 0 })?;
+        match self.anchor.replace(stream) {
+            Some(stream) => outlet.send_blocking(Read::Closed { stream }),
+            None => Ok(()),
+        }
+    }
+
     /// A pattern, unless there is a file of just this name.
     fn is_glob(&self) -> bool {
         let text = self.path.to_string_lossy();
@@ -61,6 +85,10 @@ impl PathSource {
     }
 }
 
+fn is_anchor(identity: &Identity) -> bool {
+    matches!(identity, Identity::File { ino: 0, .. })
+}
+
 struct Tail {
     sources: Vec<PathSource>,
     follows: Vec<Follow>,
@@ -69,7 +97,6 @@ struct Tail {
     outlet: Outlet,
     hint: Hint,
     polling: bool,
-    started: SystemTime,
     globbed: Instant,
     /// Something may match a glob newly.
     glob_due: bool,
@@ -93,7 +120,6 @@ pub(super) fn run(
         settings,
         outlet,
         hint,
-        started: SystemTime::now(),
         globbed: Instant::now(),
         glob_due: false,
         overfull: false,
@@ -144,16 +170,9 @@ impl Tail {
             let source = &self.sources[at];
             let known = self.places(&source.name);
             let is_first = !known.iter().any(|(path, _, _)| *path == source.path);
-            let (name, path, outlet) = (source.name.clone(), source.path.clone(), self.outlet.clone());
-            // The anchor: an empty stream that never closes. Its checkpoint tells that this is not the first start.
-            let identity = Identity::File { dev: 0, ino: 0, hashed: 0, hash: String::new(), path: path.clone() };
-            outlet.send_blocking(Read::Opened {
-                stream: outlet.stream(),
-                source: name.clone(),
-                file: None,
-                identity,
-                offset: 0,
-            })?;
+            let anchored =
+                known.iter().filter(|(_, identity, _)| is_anchor(identity)).find_map(|(_, id, _)| seen_until(id));
+            let path = source.path.clone();
             let mut paths = if source.is_glob() { source.expand() } else { vec![path.clone()] };
             // A file of the last run may be gone from the path and yet be beside it.
             let pattern = glob::Pattern::new(&path.to_string_lossy()).unwrap_or_default();
@@ -166,8 +185,19 @@ impl Tail {
                 true => Start::End,
                 false => Start::Beginning,
             };
+            self.sources[at].since = anchored.unwrap_or(self.sources[at].since);
+            let (mut gone, mut seen) = (Vec::new(), SystemTime::UNIX_EPOCH);
             for path in paths {
-                self.follow(at, &path, first)?;
+                gone.extend(self.follow(at, &path, first)?);
+                // What was seen where nothing is open now is stored nowhere else.
+                let last = self.follows.last().filter(|follow| anchored.is_none() || follow.is_empty());
+                seen = last.map_or(seen, |follow| seen.max(follow.seen_until));
+            }
+            let source = &mut self.sources[at];
+            source.since = anchored.unwrap_or(source.since - TICK).max(seen);
+            source.drop_anchor(&self.outlet)?;
+            for stream in gone {
+                self.outlet.send_blocking(Read::Closed { stream })?;
             }
         }
         Ok(())
@@ -184,7 +214,8 @@ impl Tail {
             .collect()
     }
 
-    fn follow(&mut self, source: usize, path: &Path, start: Start) -> Result<(), Stopped> {
+    /// Returns the streams of files that are gone, to be closed once the anchor is stored.
+    fn follow(&mut self, source: usize, path: &Path, start: Start) -> Result<Vec<StreamId>, Stopped> {
         if self.follows.len() >= MAX_FILES {
             if !std::mem::replace(&mut self.overfull, true) {
                 let detail = format!(
@@ -193,7 +224,7 @@ impl Tail {
                 );
                 self.outlet.trouble(&self.sources[source].name, detail)?;
             }
-            return Ok(());
+            return Ok(Vec::new());
         }
         let source = &self.sources[source];
         let shown = if source.path == path { source.shown.clone() } else { path.display().to_string() };
@@ -201,16 +232,22 @@ impl Tail {
         let mine: Vec<(Identity, u64)> = self
             .places(&source.name)
             .into_iter()
-            .filter(|(of, identity, _)| of == path && !matches!(identity, Identity::File { ino: 0, .. }))
+            .filter(|(of, identity, _)| of == path && !is_anchor(identity))
             .map(|(_, identity, offset)| (identity, offset))
             .collect();
-        if mine.is_empty() {
-            follow.start(start, self.started, &self.outlet)?;
+        // They count once: should the path come back later, they are history.
+        self.checkpoints.retain(|checkpoint| {
+            let of_path = matches!(&checkpoint.identity, Identity::File { path: of, .. } if of == path);
+            checkpoint.source != source.name || !of_path || is_anchor(&checkpoint.identity)
+        });
+        let gone = if mine.is_empty() {
+            follow.start(start, source.since, &self.outlet)?;
+            Vec::new()
         } else {
-            follow.resume(&mine, &self.outlet)?;
-        }
+            follow.resume(&mine, &self.outlet)?
+        };
         self.follows.push(follow);
-        Ok(())
+        Ok(gone)
     }
 
     fn watch(&mut self) -> Result<bool, Stopped> {
@@ -261,18 +298,28 @@ impl Tail {
         }
         self.watch()?;
         let globs: HashSet<String> = self.sources.iter().filter(|s| s.is_glob()).map(|s| s.name.clone()).collect();
+        let mut left = Vec::new();
         for follow in &mut self.follows {
             let before = follow.current.as_ref().map(|current| current.offset);
             let told = std::mem::take(&mut follow.announced);
             follow.look(&self.outlet)?;
             let leaving = globs.contains(&follow.source) && follow.current.is_none();
-            follow.close_quiet(leaving, &self.outlet)?;
+            if let Some(stream) = follow.close_quiet(leaving, &self.outlet)? {
+                left.push((follow.source.clone(), follow.seen_until, stream));
+            }
             let size = follow.current.as_ref().and_then(|current| current.file.metadata().ok()).map(|meta| meta.len());
             match (before, size) {
                 (Some(before), Some(size)) if size > before && !told => follow.unannounced += 1,
                 _ if told => follow.unannounced = 0,
                 _ => {}
             }
+        }
+        for (name, seen_until, stream) in left {
+            for source in self.sources.iter_mut().filter(|source| source.name == name) {
+                source.since = source.since.max(seen_until);
+                source.drop_anchor(&self.outlet)?;
+            }
+            self.outlet.send_blocking(Read::Closed { stream })?;
         }
         self.follows.retain(|follow| !(globs.contains(&follow.source) && follow.is_empty()));
         if let Some(deaf) = self.follows.iter().find(|follow| follow.unannounced >= DEAF)
@@ -299,7 +346,9 @@ impl Tail {
                 let name = &self.sources[at].name;
                 let followed = self.follows.iter().any(|follow| follow.source == *name && follow.path == path);
                 if !followed && !self.is_held(name, &path) {
-                    self.follow(at, &path, Start::Beginning)?;
+                    for stream in self.follow(at, &path, Start::Beginning)? {
+                        self.outlet.send_blocking(Read::Closed { stream })?;
+                    }
                 }
             }
         }

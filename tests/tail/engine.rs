@@ -137,8 +137,14 @@ impl Engine {
     }
 }
 
+/// What tells rows apart: neither where a file was last, nor what else was seen then.
 pub fn key(checkpoint: &Checkpoint) -> String {
-    format!("{} {}", checkpoint.source, serde_json::to_string(&checkpoint.identity).unwrap())
+    match &checkpoint.identity {
+        acquire::Identity::File { dev, ino, hashed, hash, .. } => {
+            format!("{} {dev}:{ino} {hashed}:{hash}", checkpoint.source)
+        }
+        other => format!("{} {}", checkpoint.source, serde_json::to_string(other).unwrap()),
+    }
 }
 
 /// A reader under way and the engine behind it.
@@ -203,4 +209,16 @@ pub fn scratch() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("bot.log");
     (dir, log)
+}
+
+/// Comes back when a file made now is stamped later than one made before: clocks of file systems tick.
+pub fn next_tick(dir: &Path) {
+    let probe = dir.join("probe");
+    let stamp = || {
+        let _ = fs::remove_file(&probe);
+        fs::write(&probe, "x").unwrap();
+        fs::metadata(&probe).unwrap().created().unwrap()
+    };
+    let begin = stamp();
+    while stamp() == begin {}
 }

@@ -10,10 +10,11 @@ use logmedic::acquire::{Checkpoint, Settings, SourceKind, SourceSpec};
 use logmedic::ledger::{Ledger, rusqlite};
 
 use crate::engine::{DEADLINE, Watch, from_start, path_source, scratch, shift};
+use crate::refused;
 
 const CHILD: &str = "LOGMEDIC_TEST_TAIL_CHILD";
 
-fn as_child(mode: &str) -> Command {
+pub fn as_child(mode: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "kills::child", "--nocapture", "--test-threads=1"]).env(CHILD, mode);
     command
@@ -35,6 +36,8 @@ fn child() {
                 println!("\nGOT {:?}", String::from_utf8_lossy(&event.text));
             }
         });
+    } else if let Some((how, dir)) = mode.to_str().unwrap().split_once(':') {
+        runtime.block_on(refused::child(how, Path::new(dir)));
     } else {
         runtime.block_on(tail_into_ledger(Path::new(&mode)));
     }
