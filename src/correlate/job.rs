@@ -16,7 +16,7 @@ const JOBS_MAX: usize = 2_000;
 const ACTIVE_FOR: TimeDelta = TimeDelta::minutes(60);
 
 /// A failed job still takes further lines about the same failure for so long.
-const ECHO: TimeDelta = TimeDelta::seconds(5);
+const ECHO: TimeDelta = TimeDelta::seconds(2);
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

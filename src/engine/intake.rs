@@ -86,6 +86,8 @@ pub async fn run(
         if alive.is_none() {
             return;
         }
+        // Matching a burst is long work without a wait: the engine, woken by what was sent, must get its turn.
+        tokio::task::yield_now().await;
     }
     // The readers stopped: what waits is read again at the next start, only the position is written.
     intake.save_positions(true).await;
