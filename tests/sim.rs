@@ -172,10 +172,10 @@ impl Sim {
         self.crashes += 1;
         // A repair that was under way may or may not have reached the world.
         for (_, task) in std::mem::take(&mut self.running) {
-            if let Work::Act(repair) = &task.work {
-                if self.chance(0.5) {
-                    self.apply(repair);
-                }
+            if let Work::Act(repair) = &task.work
+                && self.chance(0.5)
+            {
+                self.apply(repair);
             }
         }
         let down = self.below(5_000);
@@ -333,8 +333,14 @@ impl Sim {
     fn observe(&mut self, meaning: Meaning, text: &str) {
         loop {
             let at = self.now().wall;
-            let item =
-                Item { offset: self.events, text: text.to_owned(), truncated: false, at, meaning: meaning.clone() };
+            let item = Item {
+                offset: self.events,
+                text: text.to_owned(),
+                truncated: false,
+                at,
+                dated: true,
+                meaning: meaning.clone(),
+            };
             if self.input(Input::Observed { source: "bot".into(), file: None, items: vec![item] }) {
                 return;
             }
@@ -436,7 +442,7 @@ impl Sim {
                 assert!(text.contains("\"stage\":\"ended\""), "the last word is the outcome: {text}");
             }
         }
-        for ((class, path), _) in &self.injected {
+        for (class, path) in self.injected.keys() {
             let found = self.disk.records.iter().any(|r| {
                 r.class == *class && (r.subject.value.contains(path.as_str()) || r.subject.kind != SubjectKind::File)
                     || matches!(&r.body, Body::Error { text, .. } if text.contains(path.as_str()))

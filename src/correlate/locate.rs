@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Facts, Jobs};
+use super::{Facts, Item, Jobs};
 use crate::classify::Hit;
 use crate::vocab::{Class, Id, Subject, SubjectKind};
 
@@ -10,7 +10,7 @@ use crate::vocab::{Class, Id, Subject, SubjectKind};
 const SAME_CLASS_ECHO: TimeDelta = TimeDelta::milliseconds(250);
 
 /// A line that names nothing, so soon behind a located one of any class, tells of the same fault.
-const ANY_CLASS_ECHO: TimeDelta = TimeDelta::seconds(1);
+const ANY_CLASS_ECHO: TimeDelta = TimeDelta::milliseconds(250);
 
 /// Where a failure belongs.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,8 @@ struct Last {
 impl Locator {
     /// Tells what `hit` is about. `bot_api` is the origin used when a line names no server.
     #[must_use]
-    pub fn locate(&self, source: &str, hit: &Hit, at: DateTime<Utc>, jobs: &Jobs, bot_api: &str) -> Located {
+    pub fn locate(&self, source: &str, hit: &Hit, item: &Item, jobs: &Jobs, bot_api: &str) -> Located {
+        let at = item.at;
         let mut facts = Facts::from_captures(&hit.captures);
         let method = facts.url.as_deref().and_then(bot_method);
         let name = hit.captures.get("job").or_else(|| hit.captures.get("name")).map(String::as_str);
@@ -55,10 +56,9 @@ impl Locator {
         let named = facts.path.is_some() || facts.file_id.is_some() || facts.file_path.is_some() || name.is_some();
         let last = self.last.get(source);
         let near = |window: TimeDelta| last.filter(|last| (at - last.at).abs() <= window);
-        if !named {
-            if let Some(last) = near(SAME_CLASS_ECHO).filter(|last| last.class == hit.class) {
-                return Self::echo(last, facts, source);
-            }
+        let echo = near(SAME_CLASS_ECHO).filter(|last| last.class == hit.class && !named);
+        if let Some(last) = echo {
+            return Self::echo(last, facts, source);
         }
         let job = jobs.find(source, &facts, name, at).or_else(|| {
             let only = jobs.get(jobs.only_active(source, at)?)?;
@@ -78,7 +78,7 @@ impl Locator {
         if let Some(path) = facts.path.clone() {
             return Located { subject: subject(SubjectKind::File, path), job: None, facts, echo_of: None };
         }
-        if let Some(last) = near(ANY_CLASS_ECHO).filter(|last| last.located && !named) {
+        if let Some(last) = near(ANY_CLASS_ECHO).filter(|last| last.located && !named && item.dated) {
             return Self::echo(last, facts, source);
         }
         let origin = facts.url.as_deref().and_then(origin);

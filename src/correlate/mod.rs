@@ -23,6 +23,8 @@ pub struct Item {
     pub truncated: bool,
     /// The bot's clock where the line had one, else the moment of reading.
     pub at: DateTime<Utc>,
+    /// Whether the line had a date of its own: only then `at` says how close two lines really are.
+    pub dated: bool,
     /// What it means.
     pub meaning: Meaning,
 }

@@ -239,7 +239,7 @@ impl Intake {
         let rules = self.rules.borrow().clone();
         let Some(place) = self.streams.get(&stream) else { return Some(()) };
         let Some(book) = rules.get(&place.source).cloned() else { return Some(()) };
-        let now = Utc::now();
+        let now = super::run::wall();
         // One chunk is one batch: its position and what was found in it must commit together.
         let items: Vec<Item> = events.into_iter().flat_map(|event| meanings(&book, &event, self.zone, now)).collect();
         if items.is_empty() { Some(()) } else { self.send(stream, items).await }
@@ -282,7 +282,8 @@ fn meanings(rules: &Rules, event: &RawEvent, zone: i32, now: DateTime<Utc>) -> V
     let text = redact(&text).into_owned();
     let at = event.stamp.as_ref().map_or(now, |stamp| stamp.to_utc(zone, now));
     let truncated = event.truncated || cut;
-    let item = |meaning| Item { offset: event.offset, text: text.clone(), truncated, at, meaning };
+    let dated = event.stamp.is_some();
+    let item = |meaning| Item { offset: event.offset, text: text.clone(), truncated, at, dated, meaning };
     signal.into_iter().chain(hit).map(item).collect()
 }
 

@@ -26,7 +26,7 @@ impl State {
     }
 
     fn failure(&mut self, source: &str, file: Option<&str>, item: &Item, hit: &Hit, out: &mut Vec<Effect>) {
-        let located = self.locator.locate(source, hit, item.at, &self.jobs, &self.policy.bot_api);
+        let located = self.locator.locate(source, hit, item, &self.jobs, &self.policy.bot_api);
         let id = match self.same_fault(source, hit.class, &located, item.at, out) {
             Some(id) => id,
             None => self.open(source, item, hit, located.clone()),

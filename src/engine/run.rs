@@ -15,6 +15,7 @@ use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
 use crate::ledger::store::Change;
 use crate::ledger::{Error, Ledger};
+use crate::outbox::TelegramSettings;
 use crate::publish::terminal::Terminal;
 use crate::supervise::{BotCommand, BotEvent};
 use crate::vocab::{Evidence, Id, Now, Record};
@@ -35,6 +36,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// that is said; healing and alerting go on.
 const BACKLOG: usize = 20_000;
 
+/// So often the admins are told past the state directory.
+const TELL_PAST_EVERY: Duration = Duration::from_secs(30);
+
 /// What the loop works with.
 pub struct Parts {
     /// The durable side.
@@ -53,6 +57,8 @@ pub struct Parts {
     pub terminal: Option<Terminal>,
     /// Wakes whoever delivers notices.
     pub owed: Arc<Notify>,
+    /// Tells the admins past the state directory, when that cannot be written.
+    pub tell_now: Option<TelegramSettings>,
     /// Wakes whoever writes the records file.
     pub recorded: Arc<Notify>,
     /// Repairs at once.
@@ -71,6 +77,7 @@ struct Loop {
     looks: Arc<Semaphore>,
     acts: Arc<Semaphore>,
     backlog: Vec<Change>,
+    told_past: Option<Instant>,
     stop: CancellationToken,
 }
 
@@ -97,6 +104,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         looks: Arc::new(Semaphore::new(LOOKS)),
         acts: Arc::new(Semaphore::new(repairs)),
         backlog: Vec::new(),
+        told_past: None,
         stop,
     };
     this.carry_out(effects, Vec::new()).await;
@@ -211,11 +219,29 @@ impl Loop {
                 if waiting == 0 {
                     tracing::error!("{error}; healing goes on, what happens is kept in memory until it can be written");
                 }
+                self.tell_past(&all[waiting..]);
                 let over = all.len().saturating_sub(BACKLOG);
                 all.drain(..over);
                 self.backlog = all;
             }
         }
+    }
+
+    /// Tells the loudest of these notices directly: a full disk must not keep an alert back. Once in a while only, since
+    /// nothing remembers what was told; when the state can be written again, the outbox tells all of them.
+    fn tell_past(&mut self, changes: &[Change]) {
+        let notices =
+            changes.iter().filter_map(|change| if let Change::Notice(notice) = change { Some(notice) } else { None });
+        let (Some(notice), Some(settings)) = (notices.max_by_key(|notice| notice.severity), &self.parts.tell_now)
+        else {
+            return;
+        };
+        if self.told_past.is_some_and(|at| at.elapsed() < TELL_PAST_EVERY) {
+            return;
+        }
+        self.told_past = Some(Instant::now());
+        let (settings, notice) = (settings.clone(), notice.clone());
+        tokio::spawn(async move { crate::outbox::tell_now(&settings, &notice).await });
     }
 
     fn begin(&mut self, effect: Effect) {
@@ -319,7 +345,7 @@ impl Loop {
 }
 
 /// The date to the millisecond, as records show it.
-fn wall() -> DateTime<Utc> {
+pub(super) fn wall() -> DateTime<Utc> {
     let now = Utc::now();
     now.with_nanosecond(now.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(now)
 }

@@ -116,6 +116,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         policies,
         terminal,
         owed: Arc::clone(&owed),
+        tell_now: policy::telegram(&loaded),
         recorded: Arc::clone(&recorded),
         repairs: loaded.config.limits.repairs as usize,
         alive: watchdog(),

@@ -83,7 +83,6 @@ pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpe
             url: config.bot_api.url.clone(),
             token: config.bot_api.token.clone(),
             files_dir: config.bot_api.files_dir.as_ref().map(|dir| dir.path.clone()),
-            ..heal::BotApi::default()
         },
         servers: vec![config.telegram.api_url.clone()],
         allowed_hosts: config.download.hosts.clone(),
@@ -97,7 +96,6 @@ pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpe
             ..heal::Timeouts::default()
         },
         commands,
-        ..heal::Settings::default()
     };
     Ok(settings)
 }

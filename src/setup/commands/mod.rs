@@ -73,10 +73,11 @@ impl From<Problems> for Failure {
 /// For commands that only read and print: a closed pipe is no failure, everything else has exit code 1.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<io::Error>() {
-            Ok(error) => error.into(),
-            Err(error) => Self::failed(format!("{error:#}")),
+        let pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        if error.downcast_ref::<io::Error>().is_some_and(pipe) {
+            return Self::Pipe;
         }
+        Self::failed(format!("{error:#}"))
     }
 }
 
