@@ -56,8 +56,10 @@ async fn tail_into_ledger(dir: &Path) {
         .map(|json| serde_json::from_str(json).unwrap())
         .collect();
     let mut watch = Watch::start(vec![path_source(&dir.join("bot.log"))], stored, from_start());
-    while let Some(read) = watch.reads.recv().await {
-        watch.engine.take(read);
+    // What waits is committed together: on a slow disk that makes the difference between some and no progress.
+    let mut waiting = Vec::new();
+    while watch.reads.recv_many(&mut waiting, 8).await > 0 {
+        waiting.drain(..).for_each(|read| watch.engine.take(read));
         let lines = watch.engine.lines();
         watch.engine.events.clear();
         let checkpoints: Vec<String> =
@@ -139,9 +141,14 @@ fn a3_kill_9_at_any_instant_misses_nothing_and_repeats_nothing() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let written = writer.join().unwrap();
     let mut tail = spawn_tail(dir.path());
-    let end = Instant::now() + DEADLINE;
-    while count(dir.path(), "record") < written && Instant::now() < end {
+    // How long it takes depends on the disk and on who else is busy; that it goes on does not.
+    let (mut recorded, mut end) = (0, Instant::now() + DEADLINE);
+    while recorded < written && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));
+        let now = count(dir.path(), "record");
+        if std::mem::replace(&mut recorded, now) != now {
+            end = Instant::now() + DEADLINE;
+        }
     }
     tail.kill().unwrap();
     tail.wait().unwrap();
