@@ -4,5 +4,15 @@
 
 #[path = "agent/counting.rs"]
 mod counting;
+#[path = "agent/hostile.rs"]
+mod hostile;
+#[path = "agent/input.rs"]
+mod input;
+#[path = "agent/outage.rs"]
+mod outage;
+#[path = "agent/parent.rs"]
+mod parent;
+#[path = "agent/repair.rs"]
+mod repair;
 #[path = "agent/rig.rs"]
 mod rig;

@@ -18,7 +18,7 @@ use crate::ledger::{Error, Ledger};
 use crate::outbox::TelegramSettings;
 use crate::publish::terminal::Terminal;
 use crate::supervise::{BotCommand, BotEvent};
-use crate::vocab::{Evidence, Id, Now, Record};
+use crate::vocab::{Evidence, Id, Now, Record, json_text};
 
 /// Inputs that one transaction takes at most: a burst shares its fsync, and nobody waits long.
 const TURN_INPUTS: usize = 64;
@@ -176,7 +176,7 @@ impl Loop {
                     changes.push(Change::Record {
                         seq: record.seq,
                         incident: record.incident.to_string(),
-                        json: serde_json::to_string(&record).unwrap_or_default(),
+                        json: json_text(serde_json::to_string(&record).unwrap_or_default()),
                     });
                     records.push(*record);
                 }
@@ -189,11 +189,12 @@ impl Loop {
                 Effect::Start(_) | Effect::Cancel(_) | Effect::Bot { .. } => later.push(effect),
             }
         }
-        self.commit(changes).await;
-        if owed {
+        // What waited for the state directory is new to those who deliver it.
+        let waited = self.commit(changes).await;
+        if owed || waited {
             self.parts.owed.notify_one();
         }
-        if !records.is_empty() {
+        if !records.is_empty() || waited {
             self.parts.recorded.notify_one();
         }
         if let Some(terminal) = &self.parts.terminal {
@@ -204,25 +205,34 @@ impl Loop {
         }
     }
 
-    /// Commits; while the state directory cannot be written, changes wait in memory and the work goes on.
-    async fn commit(&mut self, changes: Vec<Change>) {
+    /// Commits; while the state directory cannot be written, changes wait in memory and the work goes on. `true`: some
+    /// that waited are written now.
+    async fn commit(&mut self, changes: Vec<Change>) -> bool {
         let mut all = std::mem::take(&mut self.backlog);
         let waiting = all.len();
         all.extend(changes);
         if all.is_empty() {
-            return;
+            return false;
         }
         match self.parts.ledger.commit(all.clone()).await {
-            Ok(()) if waiting > 0 => tracing::info!("the state directory can be written again"),
-            Ok(()) => {}
+            Ok(()) if waiting > 0 => {
+                tracing::info!("the state directory can be written again");
+                true
+            }
+            Ok(()) => false,
             Err(error) => {
                 if waiting == 0 {
                     tracing::error!("{error}; healing goes on, what happens is kept in memory until it can be written");
                 }
                 self.tell_past(&all[waiting..]);
+                all = latest(all);
                 let over = all.len().saturating_sub(BACKLOG);
+                if over > 0 {
+                    tracing::error!("{over} changes are lost: too many wait for the state directory");
+                }
                 all.drain(..over);
                 self.backlog = all;
+                false
             }
         }
     }
@@ -342,6 +352,29 @@ impl Loop {
         let effects = self.state.last_words(now);
         self.carry_out(effects, Vec::new()).await;
     }
+}
+
+/// Without the changes that a later one makes void: of each row and position only the last state counts. So a long
+/// time without a disk fills the memory with records only.
+fn latest(changes: Vec<Change>) -> Vec<Change> {
+    let mut seen = std::collections::HashSet::new();
+    let mut kept: Vec<Change> = changes
+        .into_iter()
+        .rev()
+        .filter(|change| match change {
+            Change::Row { kind, id, .. } | Change::DropRow { kind, id } => {
+                seen.insert((*kind, String::new(), id.clone()))
+            }
+            Change::Notice(notice) => seen.insert(("notice", String::new(), notice.key.clone())),
+            Change::Checkpoint { stream, checkpoint } => {
+                seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
+            }
+            Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
+            Change::Record { .. } => true,
+        })
+        .collect();
+    kept.reverse();
+    kept
 }
 
 /// The date to the millisecond, as records show it.

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use chrono::Local;
 
-use crate::vocab::{Body, OutcomeResult, Phase, Record, Severity, clean_line, shorten};
+use crate::vocab::{Body, OutcomeResult, Phase, Record, Severity, clean_line, json_text, shorten};
 
 /// Lines that may wait for a slow terminal; more are dropped and counted, the engine never waits.
 const QUEUE: usize = 1_000;
@@ -58,7 +58,7 @@ impl Terminal {
     /// Shows one record.
     pub fn show(&self, record: &Record) {
         let line = match self.style {
-            Style::Json => serde_json::to_string(record).unwrap_or_default(),
+            Style::Json => json_text(serde_json::to_string(record).unwrap_or_default()),
             style => render(record, style),
         };
         if self.lines.try_send(line).is_err() {

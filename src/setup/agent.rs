@@ -72,6 +72,9 @@ pub struct Wanted {
 /// When it cannot start: state directory, rules, sources.
 pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let Wanted { loaded, around, bot, terminal } = wanted;
+    // Before the lock names this process: whoever reloads it must not end it.
+    let signals =
+        Signals::listen().map_err(|error| Failure::failed(format!("failed to listen for signals: {error}")))?;
     let ledger = Ledger::open(&loaded.state_dir).map_err(|error| state_failure(&error))?;
     let specs = sources(&loaded, bot.as_ref())?;
     let book = rulebook::load(&loaded, &specs)?;
@@ -128,7 +131,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
 
     let reload = Reload { ledger: ledger.clone(), rules: rules_in, policies: policies_in, specs, around };
-    let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in };
+    let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in, signals };
     let (code, engine) = attend(crew, engine, bot, (events_in, orders), reload, loaded).await;
     // Downstream, one after the other: nobody is stopped while somebody before may still bring something.
     let _ = systemd::stopping();
@@ -157,6 +160,7 @@ struct Crew<'a> {
     ledger: &'a Ledger,
     reads: mpsc::Sender<acquire::Read>,
     orders: mpsc::Sender<BotCommand>,
+    signals: Signals,
 }
 
 type EngineTask = tokio::task::JoinHandle<Result<(), ledger::Error>>;
@@ -173,6 +177,7 @@ async fn attend(
     mut loaded: Loaded,
 ) -> (u8, Option<EngineTask>) {
     let stop_bot = CancellationToken::new();
+    let mut signals = crew.signals;
     let log = bot.as_ref().map(|spec| spec.log.clone());
     let mut last_word = None;
     let mut bot = match bot {
@@ -186,13 +191,6 @@ async fn attend(
         None => {
             drop((events, orders, crew.reads));
             None
-        }
-    };
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!("failed to listen for signals: {error}");
-            return (1, Some(engine));
         }
     };
     // Without systemd these do nothing.

@@ -93,7 +93,6 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
         Err(failure) => return vec![failure.to_string()],
     };
     let mut out: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    let known: std::collections::BTreeSet<String> = rules.list().into_iter().map(|rule| rule.id).collect();
     for source in &loaded.config.source {
         if let Err(error) =
             rules.restrict(&source.packs).map(drop).or_else(|e| if source.packs.is_empty() { Ok(()) } else { Err(e) })
@@ -101,24 +100,34 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
             out.push(format!("source '{}': {error}", source.name));
         }
     }
-    let named = loaded.config.mode.0.keys().filter(|key| {
+    out.extend(unknown_modes(loaded, &rules));
+    out
+}
+
+/// Names in `[mode]` that name nothing: what the user wanted held back would be repaired all the same.
+fn unknown_modes(loaded: &Loaded, rules: &Rules) -> Vec<String> {
+    let known: std::collections::BTreeSet<String> = rules.list().into_iter().map(|rule| rule.id).collect();
+    let unknown = loaded.config.mode.0.keys().filter(|key| {
         *key != super::config::MODE_DEFAULT && key.parse::<crate::vocab::Class>().is_err() && !known.contains(*key)
     });
-    out.extend(
-        named.map(|key| format!("[mode] '{key}' is neither a class nor a rule; `logmedic rules list` shows the rules")),
-    );
-    out
+    unknown
+        .map(|key| format!("[mode] '{key}' is neither a class nor a rule; `logmedic rules list` shows the rules"))
+        .collect()
 }
 
 /// The rules of every source.
 ///
 /// # Errors
-/// When a rule file is wrong or a pack is not known.
+/// When a rule file is wrong, or a pack or a rule in `[mode]` is not known.
 pub fn load(loaded: &Loaded, specs: &[SourceSpec]) -> Result<RuleBook, Failure> {
     let (rules, problems) = all(loaded.patterns_dir.as_deref())?;
     if !problems.is_empty() {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::Other { code: 78, message: format!("failed to load the rules: {}", lines.join("; ")) });
+    }
+    let unknown = unknown_modes(loaded, &rules);
+    if !unknown.is_empty() {
+        return Err(Failure::Other { code: 78, message: format!("failed to use the modes: {}", unknown.join("; ")) });
     }
     let rules = Arc::new(rules);
     let mut book = RuleBook::new();

@@ -16,4 +16,4 @@ pub use now::{Now, rfc3339};
 pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};
 pub use redact::redact;
 pub use secret::Secret;
-pub use text::{clean_line, printable, shorten, utf16_len};
+pub use text::{clean_line, json_text, printable, shorten, utf16_len};

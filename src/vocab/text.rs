@@ -27,6 +27,25 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == '\n' || c == '\t')
 }
 
+/// JSON in which every control, bidi and invisible character is written as `\\uXXXX`: the same value to a parser, and
+/// harmless to the terminal of somebody who looks at the file.
+#[must_use]
+pub fn json_text(json: String) -> String {
+    if !json.chars().any(is_hostile) {
+        return json;
+    }
+    // Outside of strings, JSON has none of these.
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_hostile(c) {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(|c| is_hostile(c) && !keep(c)) {
         return Cow::Borrowed(text);
@@ -75,6 +94,14 @@ mod tests {
         let nasty = "a\u{1b}[31mb\r\nc\u{202e}d\u{9b}e\u{7}";
         assert_eq!(clean_line(nasty), "a\\u{1b}[31mb\\r\\nc\\u{202e}d\\u{9b}e\\u{7}");
         assert_eq!(printable("a\n\tb\r"), "a\n\tb\\r");
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_loses_its_power() {
+        let value = "a\u{9b}31m\u{202e}b\u{e0001}c\u{7f}\n\u{1b}";
+        let json = json_text(serde_json::to_string(value).unwrap());
+        assert!(json.chars().all(|c| !is_hostile(c)), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
     }
 
     #[test]

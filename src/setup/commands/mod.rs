@@ -102,7 +102,6 @@ pub fn stdout() -> io::BufWriter<io::StdoutLock<'static>> {
 /// # Errors
 /// When the output cannot be written.
 pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result<(), Failure> {
-    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
-    out.write_all(b"\n")?;
-    Ok(())
+    let json = crate::vocab::json_text(serde_json::to_string(value).map_err(io::Error::from)?);
+    Ok(writeln!(out, "{json}")?)
 }

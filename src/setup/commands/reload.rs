@@ -23,13 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When the configuration or a rule is wrong (the agent then keeps the old ones), or no agent runs.
 pub fn reload(file: Option<&Path>, around: &Surroundings) -> Done {
     let loaded = load::load(file, around)?;
-    let (_, problems) = rulebook::all(loaded.patterns_dir.as_deref())?;
+    let problems = rulebook::problems(&loaded);
     if !problems.is_empty() {
-        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::Other {
-            code: 78,
-            message: format!("failed to reload, the old rules stay: {}", lines.join("; ")),
-        });
+        let message = format!("failed to reload, the old configuration stays: {}", problems.join("; "));
+        return Err(Failure::Other { code: 78, message });
     }
     let pid = running_pid(&loaded.state_dir).ok_or_else(|| {
         let dir = loaded.state_dir.display();
@@ -56,8 +53,11 @@ pub fn reload(file: Option<&Path>, around: &Surroundings) -> Done {
     }
     let text = answer().unwrap_or_default();
     let text = text.split_once(' ').map_or(text.as_str(), |(_, words)| words);
+    if text.starts_with("failed") {
+        return Err(Failure::Other { code: 78, message: text.to_owned() });
+    }
     let mut out = stdout();
     writeln!(out, "{text}")?;
     out.flush()?;
-    Ok(u8::from(text.starts_with("failed")))
+    Ok(0)
 }
