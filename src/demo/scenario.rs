@@ -13,7 +13,7 @@ use super::stage::{ALERT_BOT, Stage};
 use super::table::Row;
 use super::workspace::{DIR_MODE, FILE_MODE, MIN_FREE};
 use super::world::Stored;
-use crate::vocab::{Body, Class, OutcomeResult, Record, Strategy};
+use crate::vocab::{Body, Class, Id, OutcomeResult, Phase, Record, Strategy};
 
 /// Size of the show's videos.
 const VIDEO: u64 = 2_000_000;
@@ -89,13 +89,13 @@ async fn act(stage: &mut Stage, class: Class, mark: &Mark, row: &mut Row) -> Res
     row.seen = seen_cell(&seen);
     relieve(stage, class, mark).await?;
     let incident = seen.incident;
-    let ended = stage.until(HEAL, "the outcome", |s| s.records.outcome(incident).map(|(how, r)| (how, r.clone())));
-    let (result, outcome) = ended.await?;
+    let ended = stage.until(HEAL, "the outcome", |s| s.records.outcome(incident).map(|(how, _)| how));
+    let result = ended.await?;
     stage.until(HEAL, "the whole file", |s| whole_at(s, &stored)).await?;
     row.seconds = mark.at.elapsed().as_secs_f64();
     let open = |s: &Stage| s.records.incidents(mark.seq).into_iter().all(|i| s.records.outcome(i).is_some());
     stage.until(HEAL, "the end of every incident", |s| open(s).then_some(())).await?;
-    row.confirmed = confirmed_cell(&outcome);
+    row.confirmed = confirmed_cell(stage, mark, incident);
     row.done = done_cell(&stage.records.actions(mark.seq));
     if result != OutcomeResult::Healed {
         return Err(format!("ended as {result}, must be {}", OutcomeResult::Healed));
@@ -273,18 +273,18 @@ fn seen_cell(record: &Record) -> String {
     }
 }
 
-fn confirmed_cell(outcome: &Record) -> String {
-    let Body::Outcome { evidence, .. } = &outcome.body else { return String::new() };
-    match evidence.get("before") {
-        Some(serde_json::Value::Object(before)) => {
-            let pairs = before.iter().map(|(name, value)| match value.as_str() {
-                Some(text) => format!("{name}={}", text.rsplit('/').next().unwrap_or(text)),
-                None => format!("{name}={value}"),
-            });
-            pairs.collect::<Vec<_>>().join("\n")
+/// What the system showed before each repair, in the agent's own sentences; of long paths only the last part.
+fn confirmed_cell(stage: &Stage, mark: &Mark, incident: Id) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for record in stage.records.after(mark.seq).filter(|record| record.incident == incident) {
+        let Body::Action { phase: Phase::Started, detail, .. } = &record.body else { continue };
+        let word = |word: &str| word.rsplit('/').next().unwrap_or(word).to_owned();
+        let short = detail.split(' ').map(word).collect::<Vec<_>>().join(" ");
+        if !said.contains(&short) {
+            said.push(short);
         }
-        _ => String::new(),
     }
+    said.join("\n")
 }
 
 fn done_cell(actions: &[(Strategy, bool)]) -> String {
