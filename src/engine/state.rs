@@ -230,3 +230,37 @@ pub(super) fn leaves_at(case: &Case, wall: DateTime<Utc>) -> Option<DateTime<Utc
     let last = ended.max(case.incident.last_at.min(wall));
     Some((last + KEEP_ENDED).min(ended + KEEP_STORM))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::Hit;
+    use crate::correlate::{Item, Meaning};
+    use crate::vocab::{Body, Severity};
+
+    #[test]
+    fn a7_a_storm_of_minutes_is_one_incident_and_is_looked_at_again_after_ten() {
+        let mut now = Now { mono: Duration::ZERO, wall: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
+        let mut state = State::new(Policy::default(), 1, now);
+        let (mut opened, mut told, mut counted) = (BTreeSet::new(), 0, 0);
+        for second in 0..19 * 60 {
+            let hit =
+                Hit { rule: "a.b".into(), class: Class::Auth, severity: Severity::Error, captures: BTreeMap::new() };
+            let (text, at) = ("denied".to_owned(), now.wall);
+            let item = Item { offset: second, text, truncated: false, at, meaning: Meaning::Failure(hit) };
+            let heard = Input::Observed { source: "bot".into(), file: None, items: vec![item] };
+            for effect in state.step(heard, now).into_iter().chain(state.last_words(now)) {
+                match effect {
+                    Effect::Record(record) => {
+                        opened.insert(record.incident);
+                        counted += if let Body::Error { count, .. } = record.body { count } else { 0 };
+                    }
+                    Effect::Notify(_) => told += 1,
+                    _ => {}
+                }
+            }
+            now = Now { mono: now.mono + Duration::from_secs(1), wall: now.wall + TimeDelta::seconds(1) };
+        }
+        assert_eq!((opened.len(), told, counted), (2, 2, 19 * 60));
+    }
+}

@@ -91,6 +91,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         tracing::warn!("the state is new, but {} goes up to record {last}: numbers go on from there", path.display());
     }
 
+    announce(&loaded, &specs);
     let (stop_reading, stop_engine, stop_sending) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let (reads_in, reads) = mpsc::channel(READS);
@@ -153,6 +154,18 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         return Err(Failure::failed("failed to go on: an error inside logmedic; please report what stands above"));
     }
     Ok(code)
+}
+
+/// Says at the start what there is to expect: silence would look the same when nothing is watched.
+fn announce(loaded: &Loaded, specs: &[SourceSpec]) {
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let alerts =
+        if policy::telegram(&loaded).is_some() { "go to Telegram" } else { "go nowhere: see `logmedic check`" };
+    let (watched, roots) = (names.join(", "), loaded.config.root.len());
+    tracing::info!(
+        "watching {watched}; roots: {roots}; records in {}; alerts {alerts}",
+        loaded.records_path().display()
+    );
 }
 
 /// What [`attend`] needs besides.

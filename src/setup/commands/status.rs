@@ -10,6 +10,7 @@ use crate::ledger::{Ledger, store};
 use crate::setup::agent::state_failure;
 use crate::setup::cli::{JsonArgs, ListArgs};
 use crate::setup::load::{self, Surroundings};
+use crate::setup::policy;
 use crate::vocab::{clean_line, rfc3339, shorten};
 
 /// How much of a subject or sentence a table shows, in characters.
@@ -68,7 +69,10 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
         writeln!(out, "incidents  {open} open, {} remembered", cases.len())?;
         writeln!(out, "jobs       {active} under way, {} remembered", jobs.len())?;
         writeln!(out, "records    {records} in {}", loaded.records_path().display())?;
-        writeln!(out, "alerts     {owed} not delivered yet")?;
+        match policy::telegram(&loaded) {
+            Some(_) => writeln!(out, "alerts     {owed} not delivered yet")?,
+            None => writeln!(out, "alerts     go nowhere: no [telegram] token and admins; {owed} kept")?,
+        }
         writeln!(out, "state      {}", loaded.state_dir.display())?;
     }
     out.flush()?;
