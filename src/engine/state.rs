@@ -247,7 +247,7 @@ mod tests {
             let hit =
                 Hit { rule: "a.b".into(), class: Class::Auth, severity: Severity::Error, captures: BTreeMap::new() };
             let (text, at) = ("denied".to_owned(), now.wall);
-            let item = Item { offset: second, text, truncated: false, at, meaning: Meaning::Failure(hit) };
+            let item = Item { offset: second, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) };
             let heard = Input::Observed { source: "bot".into(), file: None, items: vec![item] };
             for effect in state.step(heard, now).into_iter().chain(state.last_words(now)) {
                 match effect {
