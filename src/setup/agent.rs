@@ -158,14 +158,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
 
 /// Says at the start what there is to expect: silence would look the same when nothing is watched.
 fn announce(loaded: &Loaded, specs: &[SourceSpec]) {
-    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let alerts =
-        if policy::telegram(&loaded).is_some() { "go to Telegram" } else { "go nowhere: see `logmedic check`" };
-    let (watched, roots) = (names.join(", "), loaded.config.root.len());
-    tracing::info!(
-        "watching {watched}; roots: {roots}; records in {}; alerts {alerts}",
-        loaded.records_path().display()
-    );
+    let watched = specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
+    let alerts = policy::telegram(loaded).map_or("nowhere: see `logmedic check`", |_| "to Telegram");
+    let (roots, records) = (loaded.config.root.len(), loaded.records_path());
+    tracing::info!("watching {watched}; roots: {roots}; records: {}; alerts go {alerts}", records.display());
 }
 
 /// What [`attend`] needs besides.
