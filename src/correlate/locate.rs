@@ -78,7 +78,9 @@ impl Locator {
         if let Some(path) = facts.path.clone() {
             return Located { subject: subject(SubjectKind::File, path), job: None, facts, echo_of: None };
         }
-        if let Some(last) = near(ANY_CLASS_ECHO).filter(|last| last.located && !named && item.dated) {
+        if let Some(last) =
+            near(ANY_CLASS_ECHO).filter(|last| last.located && !named && item.dated && !is_local(hit.class))
+        {
             return Self::echo(last, facts, source);
         }
         let origin = facts.url.as_deref().and_then(origin);
@@ -111,6 +113,11 @@ impl Locator {
             echo_of: Some(last.incident),
         }
     }
+}
+
+/// A fault of the disk is never another line of a fault of the network.
+const fn is_local(class: Class) -> bool {
+    matches!(class, Class::Permission | Class::MissingPath | Class::DiskFull)
 }
 
 /// Whether a line that names `path` may be about the job that wants `wanted`: it names nothing, a directory on the

@@ -157,6 +157,7 @@ impl Healer {
         command.envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
         command.env("LOGMEDIC_TASK", task.id.to_string()).env("LOGMEDIC_INCIDENT", task.incident.to_string());
         command.envs(values.iter().map(|(name, value)| (format!("LOGMEDIC_{}", name.to_uppercase()), value)));
+        command.envs(self.settings().marker.clone());
         if let Some(directory) = self.settings().working_dir.as_ref().filter(|dir| dir.is_dir()) {
             command.current_dir(directory);
         }

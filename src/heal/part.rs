@@ -187,7 +187,8 @@ impl Draft {
     async fn save(&self) -> Step<()> {
         let text = serde_json::to_string(&self.note).map_err(|error| failed(error.to_string()))?;
         let key = self.key.clone();
-        self.ledger
+        let kept = self
+            .ledger
             .write(move |db| {
                 let count: u32 =
                     db.query_row("SELECT count(*) FROM meta WHERE name GLOB 'part:*'", [], |row| row.get(0))?;
@@ -199,7 +200,11 @@ impl Draft {
                     rusqlite::params![key, text],
                 )
             })
-            .await?;
+            .await;
+        // Without the note a resumed download begins anew; a full state directory must not stop one from being made.
+        if let Err(error) = kept {
+            tracing::warn!("{error}; the download goes on without a note of how far it is");
+        }
         Ok(())
     }
 }

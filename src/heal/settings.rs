@@ -120,6 +120,8 @@ pub struct Settings {
     pub max_download: u64,
     /// Commands by name; `redownload` is the one for [`crate::decide::Fetch::Command`].
     pub commands: BTreeMap<String, CommandSpec>,
+    /// Added to the environment of commands: by this mark the next start finds what a killed agent left running.
+    pub marker: Option<(String, String)>,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -137,6 +139,7 @@ impl Default for Settings {
             quarantine_keep: None,
             max_download: 4 << 30,
             commands: BTreeMap::new(),
+            marker: None,
             timeouts: Timeouts::default(),
         }
     }

@@ -90,8 +90,11 @@ pub fn render(record: &Record, style: Style) -> String {
                 OutcomeResult::NotConfirmed | OutcomeResult::Cancelled => "2",
                 _ => "1;31",
             };
+            // What was over at once needs no time beside it.
+            let took =
+                if *duration_ms < 100 { String::new() } else { format!(" ({:.1} s)", *duration_ms as f64 / 1000.0) };
             let remedy = remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
-            (result.as_str(), colour, format!("{detail} ({:.1} s){remedy}", *duration_ms as f64 / 1000.0))
+            (result.as_str(), colour, format!("{detail}{took}{remedy}"))
         }
     };
     let time = record.observed_at.with_timezone(&Local).format("%H:%M:%S%.3f");

@@ -48,6 +48,9 @@ const EXPORT_RETRY: Duration = Duration::from_secs(5);
 /// How often old rows are let go.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
+/// How long a command that a killed agent left running may take to end.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
+
 /// How often quarantined files are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(86_400);
 
@@ -83,6 +86,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         tracing::warn!("{problem}");
     }
     let settings = policy::heal_settings(&loaded, &around, bot.as_ref())?;
+    end_leftovers(&loaded, settings.bot.uid).await;
     let healer = Arc::new(Healer::new(settings, Arc::new(roots), ledger.clone()));
     let sweeping = Arc::clone(&healer);
     let records = open_records(&loaded)?;
@@ -162,6 +166,19 @@ fn announce(loaded: &Loaded, specs: &[SourceSpec]) {
     let alerts = policy::telegram(loaded).map_or("nowhere: see `logmedic check`", |_| "to Telegram");
     let (roots, records) = (loaded.config.root.len(), loaded.records_path());
     tracing::info!("watching {watched}; roots: {roots}; records: {}; alerts go {alerts}", records.display());
+}
+
+/// Ends commands (and a bot) that an agent which was killed left running: what they did is looked at and done again.
+async fn end_leftovers(loaded: &Loaded, bot_uid: u32) {
+    let marker = supervise::marker_for(&loaded.state_dir);
+    let uids = std::collections::BTreeSet::from([nix::unistd::geteuid().as_raw(), bot_uid]);
+    let ended = tokio::task::spawn_blocking(move || {
+        uids.into_iter().map(|uid| supervise::tree::end_leftovers(&marker, uid, LEFTOVER_GRACE)).sum::<usize>()
+    });
+    match ended.await {
+        Ok(0) | Err(_) => {}
+        Ok(n) => tracing::warn!("{n} processes of a logmedic that was killed were still running and have been ended"),
+    }
 }
 
 /// What [`attend`] needs besides.

@@ -9,7 +9,8 @@ use crate::correlate::origin;
 use crate::decide::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry, ServerRestart};
 use crate::heal;
 use crate::outbox::{Lang, Pace, TelegramSettings};
-use crate::supervise::{BotSpec, RestartPolicy, RestartWhen};
+use crate::supervise::tree::MARKER;
+use crate::supervise::{BotSpec, RestartPolicy, RestartWhen, marker_for};
 use crate::vocab::Mode;
 
 /// What decisions depend on.
@@ -96,6 +97,7 @@ pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpe
             ..heal::Timeouts::default()
         },
         commands,
+        marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
     };
     Ok(settings)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt as _, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -121,6 +121,17 @@ impl LogFile {
         Ok(())
     }
 
+    /// Ends a line that its run left without an end, so that it is read now and not glued to the next run's first.
+    pub fn end_line(&mut self) {
+        if let Some(open) = self.open.as_mut().filter(|_| self.unended.is_some()) {
+            // The next write tries again.
+            if open.file.write_all(b"\n").is_ok() {
+                open.size += 1;
+                self.unended = None;
+            }
+        }
+    }
+
     /// Opens, opens again where somebody rotated, or rotates.
     fn prepare(&mut self, coming: u64) -> io::Result<()> {
         if let Some(open) = &mut self.open
@@ -163,8 +174,13 @@ fn open(path: &Path) -> io::Result<Open> {
         fs::create_dir_all(parent)?;
     }
     // O_NONBLOCK: a pipe that nobody reads is an error here, not a wait without end. Regular files do not care.
-    let file = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let meta = file.metadata()?;
+    let mut file = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut meta = file.metadata()?;
+    if meta.is_file() && meta.len() > 0 && !ends_with_newline(path, meta.len()) {
+        // What a killed run wrote last: its line ends here.
+        file.write_all(b"\n")?;
+        meta = file.metadata()?;
+    }
     Ok(Open {
         file,
         identity: (meta.dev(), meta.ino()),
@@ -172,6 +188,13 @@ fn open(path: &Path) -> io::Result<Open> {
         regular: meta.is_file(),
         looked: Instant::now(),
     })
+}
+
+/// A file that cannot be read is left as it is.
+fn ends_with_newline(path: &Path, len: u64) -> bool {
+    let mut last = [b'\n'];
+    let read = fs::File::open(path).and_then(|file| file.read_at(&mut last, len - 1));
+    read.is_err() || last == [b'\n']
 }
 
 #[cfg(test)]

@@ -240,6 +240,7 @@ impl Keeper {
             }
         };
         started.readers.finish(DRAIN).await;
+        self.sink.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner).end_line();
         Outcome { end, ended, stopped: ask == Ask::End, again: ask == Ask::Again }
     }
 

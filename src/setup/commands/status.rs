@@ -73,7 +73,10 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
             Some(_) => writeln!(out, "alerts     {owed} not delivered yet")?,
             None => writeln!(out, "alerts     go nowhere: no [telegram] token and admins; {owed} kept")?,
         }
-        writeln!(out, "state      {}", loaded.state_dir.display())?;
+        // The directory is logmedic's own: nobody else puts links there.
+        let size = fs_extra::dir::get_size(&loaded.state_dir).unwrap_or(0);
+        let mib = size as f64 / f64::from(1 << 20);
+        writeln!(out, "state      {} ({mib:.1} MiB)", loaded.state_dir.display())?;
     }
     out.flush()?;
     Ok(0)
