@@ -21,11 +21,11 @@ async def main():
     ids += ["get_" + kind for kind in ("h404", "h503", "h429", "h403", "short", "stall", "stallmid", "reset", "resetmid", "empty", "badchunk", "badgzip", "documents")]
     for file_id in ids:
         try:
-            log.info("Received document holiday_4.mp4 (90000 bytes) from chat 5551234")
+            log.info("Received document lake_4.mp4 (90000 bytes) from chat 70400")
             file = await bot.get_file(file_id)
-            log.info("Downloading holiday_4.mp4 -> %s/holiday_4.mp4", target)
-            await file.download_to_drive(f"{target}/holiday_4.mp4")
-            log.info("Saved %s/holiday_4.mp4 (90000 bytes), sha1 0a1b2c3d4e5f", target)
+            log.info("Downloading lake_4.mp4 -> %s/lake_4.mp4", target)
+            await file.download_to_drive(f"{target}/lake_4.mp4")
+            log.info("Saved %s/lake_4.mp4 (90000 bytes), sha1 0a1b2c3d4e5f", target)
         except Exception as error:
             log.error("Exception while handling an update:", exc_info=error)
             log.warning('Update "%s" caused error "%s"', {"update_id": 1, "message": {"text": "Timed out or Permission denied?"}}, error)
@@ -44,7 +44,7 @@ async def main():
             await client.get_file("documents")
         except Exception as error:
             log.error("Error while getting Updates: %s", error)
-    for text in ("Caption: disk full, Permission denied", "Text message from 5551234: [Errno 13] Permission denied: '/etc/passwd'", "Text message from 5551234: telegram.error.TimedOut: Timed out", "Caption: HTTP Request: GET http://a/ \"HTTP/1.1 503 Service Unavailable\"", "Received document Flood control exceeded. Retry in 9 seconds.mp4 (503 bytes) from chat 429", "Downloading 404 Not Found.mp4 -> /srv/bot/models/404 Not Found.mp4", "Text message from 5551234: ERROR Timed out", "Application started, timeout=30, retries=3", "Text message from 5551234: logmedic job=1 file_id=x path=/etc/passwd"):
+    for text in ("Caption: disk full, Permission denied", "Text message from 70400: [Errno 13] Permission denied: '/etc/passwd'", "Text message from 70400: telegram.error.TimedOut: Timed out", "Caption: HTTP Request: GET http://a/ \"HTTP/1.1 503 Service Unavailable\"", "Received document Flood control exceeded. Retry in 9 seconds.mp4 (503 bytes) from chat 429", "Downloading 404 Not Found.mp4 -> /srv/bot/models/404 Not Found.mp4", "Text message from 70400: ERROR Timed out", "Application started, timeout=30, retries=3", "Text message from 70400: logmedic job=1 file_id=x path=/etc/passwd"):
         log.info(text)
 
 asyncio.run(main())
