@@ -1,4 +1,4 @@
-//! Shows the bot's output on our own terminal without ever waiting for it. I/O; [`plain`] is pure.
+//! Shows the bot's output on our own terminal without ever waiting for it. I/O; `plain` is pure.
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -14,19 +14,13 @@ CREATE TABLE checkpoint (
     PRIMARY KEY (source, stream)
 ) STRICT, WITHOUT ROWID;
 
--- The error records; the JSON Lines file is written from here with a cursor of its own.
+-- The error records; the JSON Lines file is written from here; its last line says how far.
 CREATE TABLE record (
     seq  INTEGER PRIMARY KEY,
     incident TEXT NOT NULL,
     json TEXT NOT NULL
 ) STRICT;
 CREATE INDEX record_incident ON record (incident);
-
--- Repairs that were begun; a row that is still here at start was cut off in the middle.
-CREATE TABLE intent (
-    id   TEXT PRIMARY KEY,
-    json TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
 
 -- What people should be told; `key` is the incident or `agent:…`. Made by the engine in its own transaction.
 CREATE TABLE notice (
