@@ -412,8 +412,9 @@ impl State {
     /// The date of a case has come.
     pub(super) fn case_due(&mut self, id: Id, out: &mut Vec<Effect>) {
         self.write_ripe_folds(id, out);
+        let is_due = self.cases.get(&id).is_some_and(|case| self.is_due(case));
         let Some(case) = self.cases.get_mut(&id) else { return };
-        if case.due.is_some_and(|due| due <= self.now.wall) {
+        if is_due {
             case.due = None;
             match case.phase.clone() {
                 Phase::Waiting => {

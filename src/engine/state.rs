@@ -47,6 +47,8 @@ pub struct State {
     pub(super) tasks: HashMap<Id, Owner>,
     pub(super) wake: BTreeSet<(Duration, Id)>,
     wake_of: HashMap<Id, Duration>,
+    /// Each case's date with the monotonic moment it stood for when it was set: a stepped clock moves no wait.
+    due_of: HashMap<Id, (DateTime<Utc>, Duration)>,
     pub(super) dirty: Dirty,
     pub(super) now: Now,
 }
@@ -79,6 +81,7 @@ impl State {
             tasks: HashMap::new(),
             wake: BTreeSet::new(),
             wake_of: HashMap::new(),
+            due_of: HashMap::new(),
             dirty: Dirty::default(),
             now,
         }
@@ -144,9 +147,25 @@ impl State {
     /// Works out anew when a case must be woken: its own date, a fold to write, or its time to leave memory.
     pub(super) fn plan_wake(&mut self, id: Id) {
         let Some(case) = self.cases.get(&id) else { return self.set_wake(id, None) };
-        let next = [case.due, case.incident.fold_due(), leaves_at(case, self.now.wall)].into_iter().flatten().min();
-        let next = next.map(|wall| self.now.mono_at(wall));
+        let due = case.due.map(|due| match self.due_of.get(&id) {
+            Some((known, mono)) if *known == due => (due, *mono),
+            _ => (due, self.now.mono_at(due)),
+        });
+        let others = [case.incident.fold_due(), leaves_at(case, self.now.wall)];
+        let others = others.into_iter().flatten().map(|wall| self.now.mono_at(wall));
+        let next = due.map(|(_, mono)| mono).into_iter().chain(others).min();
+        match due {
+            Some(due) => self.due_of.insert(id, due),
+            None => self.due_of.remove(&id),
+        };
         self.set_wake(id, next);
+    }
+
+    /// Whether the case's date has come, on either clock.
+    pub(super) fn is_due(&self, case: &Case) -> bool {
+        let Some(due) = case.due else { return false };
+        let waited = |(known, mono): &(DateTime<Utc>, Duration)| *known == due && *mono <= self.now.mono;
+        due <= self.now.wall || self.due_of.get(&case.incident.id).is_some_and(waited)
     }
 
     fn set_wake(&mut self, id: Id, at: Option<Duration>) {
@@ -179,6 +198,7 @@ impl State {
                 self.by_key.remove(&key);
             }
         }
+        self.due_of.remove(&id);
         self.set_wake(id, None);
     }
 
@@ -236,7 +256,31 @@ mod tests {
     use super::*;
     use crate::classify::Hit;
     use crate::correlate::{Item, Meaning};
+    use crate::decide::{Answer, Finding, TaskOutput};
     use crate::vocab::{Body, Severity};
+
+    #[test]
+    fn a8_a_clock_that_is_set_back_prolongs_no_wait() {
+        let mut now = Now { mono: Duration::ZERO, wall: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
+        let mut state = State::new(Policy::default(), 1, now);
+        let captures = BTreeMap::from([("path".into(), "/m/a.mp4".into()), ("file_id".into(), "BAAC".into())]);
+        let hit = Hit { rule: "a.b".into(), class: Class::Timeout, severity: Severity::Error, captures };
+        let (text, at) = ("timed out".to_owned(), now.wall);
+        let item = Item { offset: 0, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) };
+        let heard = Input::Observed { source: "bot".into(), file: None, items: vec![item] };
+        let asked = |effects: Vec<Effect>| {
+            let task = |effect| if let Effect::Start(task) = effect { Some(task.id) } else { None };
+            effects.into_iter().find_map(task)
+        };
+        let task = asked(state.step(heard, now)).unwrap();
+        let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
+        let seen = TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence });
+        assert_eq!(asked(state.step(Input::Finished { task, output: seen }, now)), None, "it waits before the attempt");
+        let due = state.deadline().unwrap();
+        assert!(due <= Duration::from_millis(1_100), "{due:?}");
+        now = Now { mono: due, wall: now.wall - TimeDelta::hours(5) };
+        assert!(asked(state.step(Input::Deadline, now)).is_some(), "and goes on after a second, whatever the date");
+    }
 
     #[test]
     fn a7_a_storm_of_minutes_is_one_incident_and_is_looked_at_again_after_ten() {
