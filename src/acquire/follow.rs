@@ -331,7 +331,7 @@ impl Follow {
         !live.is_some_and(|live| is_inode(live, sibling))
             && sibling.meta.len() > 0
             && sibling.meta.modified().is_ok_and(|at| at >= floor)
-            && !open.any(|stream| stream.print.same_inode(&sibling.print) || is_copy(&stream.print, sibling))
+            && !open.any(|stream| stream.holds(sibling) || is_copy(&stream.print, sibling))
             && !self.known.iter().any(|known| is_known(known, sibling) || is_copy(&known.print, sibling))
     }
 
@@ -373,7 +373,11 @@ impl Follow {
             }
             None => stream.over = true,
         }
-        if is_current { self.look(outlet) } else { Ok(()) }
+        if is_current {
+            self.look(outlet)?;
+        }
+        // What the file holds now must be open before anything younger is closed.
+        self.scan(None, outlet)
     }
 
     fn siblings(&mut self, inodes: &[u64]) -> Vec<Sibling> {

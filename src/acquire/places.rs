@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::Identity;
 use super::siblings::Sibling;
-use super::stream::{COPY_HEAD, Print};
+use super::stream::{COPY_HEAD, Print, Stream};
 
 /// A generation that was read (or was there before), up to `offset`.
 #[derive(Clone, Copy)]
@@ -30,6 +30,16 @@ pub(super) fn is_known(known: &Known, sibling: &Sibling) -> bool {
     known.print.same_inode(&sibling.print)
         && (known.print.hashed > 0 || sibling.meta.len() == 0)
         && known.print.begins(&sibling.file).unwrap_or(false)
+}
+
+impl Stream {
+    /// Whether the sibling is this very file; when it was truncated, its inode holds another.
+    pub(super) fn holds(&self, sibling: &Sibling) -> bool {
+        match self.over {
+            true => is_known(&Known { print: self.print, offset: self.offset }, sibling),
+            false => self.print.same_inode(&sibling.print),
+        }
+    }
 }
 
 /// Until when files beside a stored one had been seen; itself among them.
