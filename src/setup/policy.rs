@@ -146,6 +146,7 @@ pub fn bot(loaded: &Loaded, command: Vec<std::ffi::OsString>, raw: bool) -> BotS
         env: config.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         user: config.user.clone(),
         raw_terminal: raw,
+        log_max: config.log_max_size.0,
         restart,
         stop_grace: config.stop_grace.0,
         ..BotSpec::new(command, log, &loaded.state_dir)

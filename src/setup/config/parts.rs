@@ -62,13 +62,11 @@ pub struct Breaker {
     pub threshold: u32,
     /// The time in which new incidents are counted.
     pub within: Period,
-    /// After this pause one repair is tried; if it works, the others follow.
-    pub pause: Period,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { threshold: 5, within: Period::secs(60), pause: Period::secs(60) }
+        Self { threshold: 5, within: Period::secs(60) }
     }
 }
 
