@@ -4,6 +4,8 @@ use super::Stamp;
 
 /// The longest `bot-1  | ` prefix looked for.
 const PREFIX: usize = 64;
+/// How much of a JSON object is looked at for a logger's keys.
+const JSON_HEAD: usize = 160;
 /// The longest `[name]` at the start of a line that is taken for a tag.
 const TAG: usize = 40;
 
@@ -46,7 +48,7 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        let (prefix, body) = text.split_at(compose_prefix(text));
+        let (prefix, body) = text.split_at(supervisor_prefix(text));
         let body = skip_colour(body);
         let (kind, stamp) = look(body);
         Line { kind, stamp, prefix, body }
@@ -56,6 +58,9 @@ impl<'a> Line<'a> {
 fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
     let Some(&first) = body.first() else { return (Kind::Blank, None) };
     if first == b' ' || first == b'\t' {
+        if is_pretty(body) {
+            return (Kind::Start, None);
+        }
         let blank = body.iter().all(|b| b.is_ascii_whitespace());
         return (if blank { Kind::Blank } else { Kind::Indented }, None);
     }
@@ -68,10 +73,14 @@ fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
         return (Kind::Start, Some(stamp));
     }
     let kind = match first {
-        b'[' if is_tag(body) => Kind::Start,
+        b'[' if is_tag(body) && !is_versioned(body) => Kind::Start,
         b'T' if body.starts_with(b"Traceback (most recent call last)") => Kind::Traceback,
         b'T' if body.starts_with(b"The above exception was the direct cause") => Kind::Chain,
         b'D' if body.starts_with(b"During handling of the above exception") => Kind::Chain,
+        b'{' if is_json_log(body) => Kind::Start,
+        // wget's line of its own below the head of a download.
+        b'C' if body.starts_with("Cannot write to ‘".as_bytes()) => Kind::Start,
+        b'C' if body.starts_with(b"Cannot write to '") => Kind::Start,
         b'C' if body.starts_with(b"Caused by:") || body.starts_with(b"Current thread 0x") => Kind::Cause,
         b'p' if body.starts_with(b"panic: ") => Kind::Go,
         b'f' if body.starts_with(b"fatal error: ") => Kind::Go,
@@ -121,10 +130,60 @@ fn leveled_stamp(body: &[u8]) -> Option<Stamp> {
     Stamp::parse(&body[word + gap..]).map(|(stamp, _)| stamp)
 }
 
+/// pretty_env_logger's ` ERROR teloxide::error_handlers > …`, whose space is no indentation.
+fn is_pretty(body: &[u8]) -> bool {
+    // Timed, it has the time in front: ` 2024-07-31T10:00:00Z ERROR …`.
+    let time = body.get(1).filter(|b| b.is_ascii_digit()).and_then(|_| Stamp::parse(&body[1..]));
+    let body = &body[time.map_or(0, |(_, length)| 1 + length)..];
+    let Some(rest) = [&b" ERROR "[..], b" WARN  ", b" INFO  ", b" DEBUG ", b" TRACE "]
+        .iter()
+        .find_map(|level| body.strip_prefix(*level))
+    else {
+        return false;
+    };
+    let name = rest.iter().take(TAG * 2).take_while(|b| b.is_ascii_alphanumeric() || b"_:.-".contains(b)).count();
+    let gap = rest[name..].iter().take(TAG).take_while(|b| **b == b' ').count();
+    name > 0 && gap > 0 && rest[name + gap..].starts_with(b"> ")
+}
+
+/// A JSON object that a logger wrote: a level, a time or a message among its first keys. Other objects (an answer, a
+/// list of formats) may be what a head announced.
+fn is_json_log(body: &[u8]) -> bool {
+    const KEYS: [&[u8]; 12] = [
+        b"level\":",
+        b"levelname\":",
+        b"severity\":",
+        b"lvl\":",
+        b"log.level\":",
+        b"time\":",
+        b"ts\":",
+        b"@timestamp\":",
+        b"asctime\":",
+        b"@t\":",
+        b"msg\":",
+        b"log\":",
+    ];
+    let head = &body[..body.len().min(JSON_HEAD)];
+    (head.starts_with(b"{\"") || head.starts_with(b"{ \""))
+        && memchr::memchr_iter(b'"', head).any(|quote| KEYS.iter().any(|key| head[quote + 1..].starts_with(key)))
+}
+
+/// .NET's `[v4.0.10.2544] System.Exception: …` below a line that it belongs to.
+pub(super) fn is_versioned(body: &[u8]) -> bool {
+    let Some(rest) = body.strip_prefix(b"[v") else { return false };
+    let version = rest.iter().take(TAG).take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+    version > 2 && rest[version..].starts_with(b"] ")
+}
+
 /// A time behind one to three bracketed words: `[ERROR] 2026-…`, `[ 3][t 1][1795309323.1]`, `[I 2026-11-22 …]`.
 fn tagged_stamp(body: &[u8]) -> Option<Stamp> {
     if body.len() > 3 && body[1].is_ascii_uppercase() && body[2] == b' ' && body[3].is_ascii_digit() {
         return Stamp::parse(&body[3..]).map(|(stamp, _)| stamp);
+    }
+    // Telethon's `[ERROR/2026-11-22 01:02:03,456] name: …`
+    let word = body[1..].iter().take(9).take_while(|b| b.is_ascii_uppercase()).count();
+    if word > 0 && body.get(word + 1) == Some(&b'/') {
+        return Stamp::parse(&body[word + 2..]).map(|(stamp, _)| stamp);
     }
     let mut rest = body;
     for _ in 0..3 {
@@ -149,18 +208,20 @@ fn is_tag(body: &[u8]) -> bool {
         && matches!(body.get(close + 1), None | Some(b' ' | b'[' | b':' | b'\t'))
 }
 
-/// Length of `bot-1  | ` in front of a line; 0 when there is none.
-fn compose_prefix(text: &[u8]) -> usize {
+/// Length of what a supervisor puts in front of a line, 0 when there is none: `bot-1  | ` of docker compose,
+/// `0|bot  | ` of pm2.
+pub fn supervisor_prefix(text: &[u8]) -> usize {
     let head = &text[..text.len().min(PREFIX)];
     if !head.first().is_some_and(u8::is_ascii_alphanumeric) {
         return 0;
     }
-    let Some(bar) = memchr::memchr(b'|', head) else { return 0 };
-    let name = head[..bar].trim_ascii_end();
-    let named = name.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
-    // A level before a bar (`INFO | …`) is a logger's own format.
-    let is_level = name.iter().all(|b| b.is_ascii_uppercase());
-    if !named || is_level || name.len() == bar {
+    // pm2 numbers its processes.
+    let number = head.iter().take(4).take_while(|b| b.is_ascii_digit()).count();
+    let start = if number > 0 && head.get(number) == Some(&b'|') { number + 1 } else { 0 };
+    let Some(bar) = memchr::memchr(b'|', &head[start..]).map(|at| start + at) else { return 0 };
+    let name = head[start..bar].trim_ascii_end();
+    let named = !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
+    if !named || start + name.len() == bar || is_level(name) {
         return 0;
     }
     match text.get(bar + 1) {
@@ -168,6 +229,13 @@ fn compose_prefix(text: &[u8]) -> usize {
         None => bar + 1,
         _ => 0,
     }
+}
+
+/// A level before a bar (`INFO | …`) is a logger's own format, an upper-case word the state in aria2's table.
+fn is_level(name: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] =
+        [b"trace", b"debug", b"info", b"notice", b"warn", b"warning", b"error", b"critical", b"fatal"];
+    name.iter().all(u8::is_ascii_uppercase) || WORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
 }
 
 /// What follows a byte order mark and colours (`ESC [ … m`) at the start.
@@ -205,6 +273,24 @@ mod tests {
             ("[download]  10.0% of 1MiB", Kind::Start),
             ("[reddit][error] x", Kind::Start),
             ("curl: (28) x", Kind::Start),
+            ("[ERROR/2026-11-25 13:38:31,478] telethon.client: x", Kind::Head),
+            ("[2024-07-31T10:00:00Z ERROR teloxide::error_handlers] x", Kind::Head),
+            (" ERROR teloxide::error_handlers > x", Kind::Start),
+            (" INFO  bot > x", Kind::Start),
+            (" 2024-07-31T10:00:00Z ERROR bot > x", Kind::Start),
+            (" 2024-07-31T10:00:00Z x", Kind::Indented),
+            (" ERROR in a sentence", Kind::Indented),
+            ("0|bot  | 2026-11-22 01:02:03 x", Kind::Head),
+            ("0|bot  |   File \"a\", line 1", Kind::Indented),
+            ("{\"level\":\"error\",\"msg\":\"x\"}", Kind::Start),
+            ("{\"name\":\"bot\",\"pid\":7,\"level\":50}", Kind::Start),
+            ("{\"ok\":false,\"error_code\":429}", Kind::Other),
+            ("{\"timestamp\":\"x\",\"status\":404}", Kind::Other),
+            ("Cannot write to ‘a.mp4’ (Success).", Kind::Start),
+            ("Cannot write to the disk", Kind::Other),
+            ("wget: server returned error: HTTP/1.1 404 Not Found", Kind::Start),
+            ("[v4.0.10.2544] System.Exception: x", Kind::Other),
+            ("[v1] Kind of a tag", Kind::Start),
             ("[1, 2, 3]", Kind::Other),
             ("[SQL: SELECT 1]", Kind::Other),
             ("Error: x", Kind::Other),

@@ -2,12 +2,15 @@
 //!
 //! One [`Assembler`] serves one stream. Whatever way the bytes are cut into chunks, the events are the same.
 
+mod around;
 mod kind;
 mod stamp;
 
+pub use around::{begins_event, first_cut, last_cut, line_start, next_line};
+pub use kind::supervisor_prefix;
 pub use stamp::Stamp;
 
-use kind::{Kind, Line};
+use kind::{Kind, Line, is_versioned};
 
 /// How much of one line is kept: its first three quarters and its last quarter (an error often ends a long line of
 /// progress). Far above any real log line, small enough for thousands of streams.
@@ -172,6 +175,12 @@ impl Assembler {
         self.current.as_ref().map_or(self.line_start, |current| current.event.offset)
     }
 
+    /// The byte of the stream that comes next.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.line_start + self.partial_length
+    }
+
     /// Adds to the unfinished line, whose middle is dropped when it grows beyond the limit.
     fn hold(&mut self, bytes: &[u8]) {
         self.partial_length += bytes.len() as u64;
@@ -287,7 +296,11 @@ impl Current {
                         Mode::Traceback | Mode::Chain | Mode::RustMessage | Mode::Caret => true,
                         Mode::Go => is_go(line.body),
                         // `Task exception was never retrieved` is followed by what it was.
-                        Mode::Quiet => line.body.starts_with(b"future: <") || (self.solid.1 > 1 && closes(line.body)),
+                        Mode::Quiet => {
+                            line.body.starts_with(b"future: <")
+                                || (self.solid.1 > 1 && closes(line.body))
+                                || (self.announces && (is_versioned(line.body) || line.body.starts_with(b"---> ")))
+                        }
                         Mode::Raised => false,
                     }
             }

@@ -87,6 +87,32 @@ fn a4_a_stamped_head_takes_what_is_unmarked_and_a_plain_one_does_not() {
 }
 
 #[test]
+fn a4_exceptions_of_dotnet_belong_to_the_line_before_them() {
+    let stack = "[v4.0.10.2544] System.IO.IOException: x
+ ---> System.Net.Sockets.SocketException (110): y
+   at A.B() in ./A.cs:line 1
+   --- End of inner exception stack trace ---
+   at C.D()
+";
+    assert_eq!(
+        shape(&format!("2025-11-22 10:00:00.1|Error|Svc|Scan failed\n{stack}2025-11-22 10:00:01.1|Info|a|b\n")),
+        [6, 1]
+    );
+    assert_eq!(shape(&format!("[Error] Svc: Scan failed\n\n{stack}[Info] a: b\n")), [7, 1]);
+    assert_eq!(shape(&format!("working\n{stack}")), [1, 5]);
+}
+
+#[test]
+fn a4_loggers_begin_events_without_a_time_in_front() {
+    let text = "[ERROR/2026-11-25 13:38:31,478] telethon.client: a\nmore\n[INFO/2026-11-25 13:38:32,478] b: c\n";
+    assert_eq!(shape(text), [2, 1]);
+    assert_eq!(shape("thread died\n ERROR bot > a\n WARN  bot > b\n   more\n"), [1, 1, 2]);
+    assert_eq!(shape("2026-11-22 01:02:03 INFO x\n{\"level\":\"error\",\"msg\":\"y\"}\n"), [1, 1]);
+    assert_eq!(shape("2026-11-22 01:02:03 ERROR answer:\n{\"ok\":false,\"error_code\":429}\n"), [2]);
+    assert_eq!(shape("--2026-11-22 01:02:03--  http://h/a\nCannot write to ‘a’ (Success).\n"), [1, 1]);
+}
+
+#[test]
 fn h1_a_forged_line_is_never_glued_to_an_honest_one() {
     let text = "2026-11-22 01:02:03 INFO saved a\n2026-11-22 01:02:03 ERROR b.mp4\nTraceback (most recent call last):\n  x\n2026-11-22 01:02:04 INFO c\n";
     assert_eq!(shape(text), [1, 3, 1]);

@@ -1,41 +1,71 @@
 //! Brings what a rule read out of a line into one form. Pure. Everything here is a stranger's text.
 
-use regex::bytes::Regex;
+mod links;
+mod waits;
 
+use super::pattern::Pattern;
 use crate::vocab::Captures;
+use waits::{seconds, until};
 
 /// The groups a pattern may name.
 pub(super) const NAMES: &[&str] = &["path", "url", "file_id", "job", "retry_after", "size", "name", "file_path"];
 
+/// How much of an event is looked through for what a rule left out.
+const MAX_EVENT: usize = 64 * 1024;
+
 /// The longest value kept, in bytes: the longest path Linux takes.
 const MAX_VALUE: usize = 4096;
 
-/// The longest wait believed, in seconds (a year): FLOOD_WAIT of days exist, more is nonsense.
-const MAX_WAIT: f64 = 366.0 * 86_400.0;
-
 /// The named groups of the first match, in normal form. Values that have none (empty, binary, endless) are left out.
-pub(super) fn read(regex: &Regex, text: &[u8]) -> Captures {
+pub(super) fn read(pattern: &Pattern, text: &[u8]) -> Captures {
     let mut out = Captures::new();
-    let Some(found) = regex.captures(text) else { return out };
-    for name in regex.capture_names().flatten() {
-        let Some(value) = found.name(name) else { continue };
+    if pattern.groups().next().is_none() {
+        return out;
+    }
+    let Some(regex) = pattern.regex() else { return out };
+    let mut found = regex.create_captures();
+    regex.captures(text, &mut found);
+    for name in pattern.groups() {
+        let Some(span) = found.get_group_by_name(name) else { continue };
         // One name may be in two groups of an alternation, told apart by a trailing number: path, path2.
         let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        if let Some(value) = normal(name, &String::from_utf8_lossy(value.as_bytes())) {
+        let value = String::from_utf8_lossy(&text[span.range()]);
+        let value = match name {
+            "retry_after" => seconds(&value).or_else(|| until(&value, text)).map(|wait| wait.to_string()),
+            _ => normal(name, &value),
+        };
+        if let Some(value) = value {
             out.entry(name.to_owned()).or_insert(value);
         }
     }
     out
 }
 
+/// What the whole event says when the rule's part did not: the only URL in it, and how long to wait.
+///
+/// Many rules win on the exception while the URL stands in the line before the traceback.
+pub(super) fn fill(captures: &mut Captures, event: &[u8]) {
+    let event = &event[..event.len().min(MAX_EVENT)];
+    if !captures.contains_key("url")
+        && let Some(url) = links::only(event).and_then(|url| normal("url", &url))
+    {
+        captures.insert("url".into(), url);
+    }
+    if !captures.contains_key("retry_after")
+        && let Some(wait) = waits::header(event)
+    {
+        captures.insert("retry_after".into(), wait.to_string());
+    }
+}
+
 fn normal(name: &str, value: &str) -> Option<String> {
     let value = match name {
-        "retry_after" => seconds(value)?.to_string(),
         "size" => whole_number(value)?,
         "url" => {
             value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned()
         }
-        "path" | "name" | "file_path" => unquoted(value.trim()),
+        "path" | "file_path" => local(unquoted(value.trim())),
+        "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
     let usable = !value.is_empty() && value.len() <= MAX_VALUE && !value.contains(['\0', '\n', '\r']);
@@ -44,14 +74,70 @@ fn normal(name: &str, value: &str) -> Option<String> {
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
 fn unquoted(value: &str) -> String {
-    const PAIRS: &[(char, char)] =
-        &[('\'', '\''), ('"', '"'), ('‘', '’'), ('“', '”'), ('`', '\''), ('`', '`'), ('«', '»')];
+    const PAIRS: &[(char, char)] = &[
+        ('\'', '\''),
+        ('"', '"'),
+        ('‘', '’'),
+        ('“', '”'),
+        ('„', '“'),
+        ('„', '”'),
+        ('‚', '‘'),
+        ('`', '\''),
+        ('`', '`'),
+        ('«', '»'),
+        ('»', '«'),
+        ('‹', '›'),
+        ('「', '」'),
+        ('『', '』'),
+    ];
     for &(open, close) in PAIRS {
         if let Some(inner) = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
-            return if matches!(open, '\'' | '"') { unescaped(inner) } else { inner.to_owned() };
+            return match open {
+                '\'' | '"' if !is_windows(inner) => unescaped(inner),
+                // French puts spaces inside, mostly ones that do not break.
+                '«' | '‹' => inner.trim().to_owned(),
+                _ => inner.to_owned(),
+            };
         }
     }
-    value.to_owned()
+    if is_drive(value) && !is_windows(value) { unescaped(value) } else { value.to_owned() }
+}
+
+/// `D:\Video\tmp\1.ts`, `\\nas\share\1.ts`: its backslashes stand for themselves. Python's repr doubles them.
+fn is_windows(text: &str) -> bool {
+    if is_drive(text) {
+        return !text[2..].starts_with("\\\\");
+    }
+    text.strip_prefix("\\\\").is_some_and(|rest| !rest.starts_with('\\') && !rest.contains("\\\\"))
+}
+
+/// `C:\…`
+fn is_drive(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() > 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && bytes[2] == b'\\'
+}
+
+/// `file:///srv/a%20b.mp4` as a path; ffmpeg's `file:a b.mp4` is not percent-encoded.
+fn local(path: String) -> String {
+    let Some(rest) = path.strip_prefix("file:") else { return path };
+    let Some(rest) = rest.strip_prefix("//") else { return rest.to_owned() };
+    let Some(rest) = rest.strip_prefix("localhost").unwrap_or(rest).strip_prefix('/') else { return path };
+    let rest = percent_decoded(rest);
+    // `file:///C:/a.mp4`
+    let drive = rest.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && rest[1..].starts_with(":/");
+    if drive { rest } else { format!("/{rest}") }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let byte = digits.filter(|_| first == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
+        out.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn unescaped(text: &str) -> String {
@@ -91,37 +177,6 @@ fn escape(text: &str) -> (Vec<u8>, usize) {
     value.map_or((vec![b'\\'], 0), |value| (value, used))
 }
 
-/// Whole seconds, rounded up: `3`, `1.5`, `27 seconds`, `1m30s`, `00:01:30`.
-fn seconds(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let mut total = 0.0;
-    if text.contains(':') {
-        for piece in text.split(':') {
-            total = total * 60.0 + piece.parse::<f64>().ok()?;
-        }
-    } else {
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-            let number: f64 = rest[..digits].parse().ok()?;
-            rest = rest[digits..].trim_start();
-            let unit = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            total += number
-                * match &rest[..unit] {
-                    "" | "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-                    "ms" => 0.001,
-                    "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
-                    "h" | "hour" | "hours" => 3600.0,
-                    "d" | "day" | "days" => 86_400.0,
-                    _ => return None,
-                };
-            rest = rest[unit..].trim_start();
-        }
-    }
-    // Checked: finite, not negative, below a year, so the conversion is exact.
-    (total.is_finite() && (0.0..=MAX_WAIT).contains(&total)).then(|| total.ceil() as u64)
-}
-
 /// A byte count without the separators people put into it.
 fn whole_number(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| !matches!(c, ',' | '_' | ' ' | '\'')).collect();
@@ -135,22 +190,46 @@ mod tests {
     #[test]
     fn values_take_one_form() {
         for (name, value, want) in [
-            ("retry_after", "1m30s", Some("90")),
-            ("retry_after", "3.0", Some("3")),
-            ("retry_after", "0.2", Some("1")),
-            ("retry_after", "2 minutes", Some("120")),
-            ("retry_after", "00:01:30", Some("90")),
-            ("retry_after", "99999999999999999999", None),
-            ("retry_after", "soon", None),
             ("size", "1,358,822", Some("1358822")),
             ("path", "'/srv/it\\'s \\xe9 \\\\x.mp4'", Some("/srv/it's é \\x.mp4")),
             ("path", "‘a b.mp4’", Some("a b.mp4")),
             ("path", "/srv/plain\\n", Some("/srv/plain\\n")),
+            ("path", "„a b.mp4“", Some("a b.mp4")),
+            ("path", "「a b.mp4」", Some("a b.mp4")),
+            ("path", "«\u{a0}a b.mp4\u{a0}»", Some("a b.mp4")),
+            ("path", "« a b.mp4 »", Some("a b.mp4")),
+            ("path", "'D:\\Video\\tmp\\1.ts'", Some("D:\\Video\\tmp\\1.ts")),
+            ("path", "\"\\\\nas\\new\\1.ts\"", Some("\\\\nas\\new\\1.ts")),
+            ("path", "'C:\\\\dl\\\\a.mp4'", Some("C:\\dl\\a.mp4")),
+            ("path", "C:\\\\dl\\\\a.mp4", Some("C:\\dl\\a.mp4")),
+            ("path", "'\\\\\\\\nas\\\\a.mp4'", Some("\\\\nas\\a.mp4")),
+            ("path", "file:///srv/a%20b%C3%A9.mp4", Some("/srv/a bé.mp4")),
+            ("path", "'file:///C:/a%20b.mp4'", Some("C:/a b.mp4")),
+            ("path", "file:a%20b.mp4", Some("a%20b.mp4")),
+            ("path", "file://nas/a.mp4", Some("file://nas/a.mp4")),
+            ("path", "file:///srv/a%00b", None),
+            ("path", "/srv/100%25.mp4", Some("/srv/100%25.mp4")),
+            ("name", "file:///a%20b", Some("file:///a%20b")),
             ("path", "'/srv/a\\nb'", None),
             ("path", "'/srv/a\\x00b'", None),
             ("url", "https://example.org/a.mp4).", Some("https://example.org/a.mp4")),
         ] {
             assert_eq!(normal(name, value).as_deref(), want, "{name} {value}");
         }
+    }
+
+    #[test]
+    fn an_event_fills_in_what_its_rule_left_out() {
+        let filled = |before: &[(&str, &str)], event: &str| {
+            let mut captures: Captures = before.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            fill(&mut captures, event.as_bytes());
+            captures.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+        };
+        let event = "ERROR - failed https://a.example/v.mp4\nTraceback (most recent call last):\nTimeoutError\n";
+        assert_eq!(filled(&[], event), "url=https://a.example/v.mp4");
+        assert_eq!(filled(&[("url", "x")], event), "url=x");
+        assert_eq!(filled(&[], "429\nRetry-After: 30\n"), "retry_after=30");
+        assert_eq!(filled(&[("retry_after", "5")], "Retry-After: 30"), "retry_after=5");
+        assert_eq!(filled(&[], "nothing of the kind"), "");
     }
 }

@@ -5,9 +5,14 @@
 //! traceback. Every other event is one part.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder};
+
+use super::literal::Literal;
+use super::prefix::{Prefix, prefix};
+use crate::assemble::supervisor_prefix;
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
 const MAX_CHAIN: usize = 8;
@@ -55,91 +60,46 @@ impl Place {
 }
 
 /// One stretch of the event that rules are asked about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Part<'a> {
     pub(super) place: Place,
     /// From the start of the line.
     pub(super) line: &'a [u8],
-    /// Without time, logger and level.
-    pub(super) message: &'a [u8],
+    /// Time, logger and level; found out when it matters, which is seldom.
+    prefix: OnceCell<Prefix>,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    pub(super) fn new(place: Place, line: &'a [u8]) -> Self {
+        Self { place, line: &line[..line.len().min(MAX_PART)], prefix: OnceCell::new() }
+    }
+
+    /// A single line without colours, as it stands in the log.
+    pub(super) fn of_line(line: &'a [u8]) -> Self {
+        Self::new(Place::Whole, line.trim_ascii_end())
+    }
+
+    fn prefix(&self) -> Prefix {
+        *self.prefix.get_or_init(|| match self.place {
+            Place::Cause | Place::Chain => Prefix { length: 0, level: Some(Level::Error) },
+            Place::Whole | Place::Head => prefix(self.line),
+        })
+    }
+
+    /// Without time, logger and level. It goes to the line's end: where a text stands in the one tells where it stands
+    /// in the other.
+    pub(super) fn message(&self) -> &'a [u8] {
+        &self.line[self.prefix().length..]
+    }
+
     /// The level the program wrote; an exception is as loud as an error. `None`: it wrote none.
     pub(super) fn level(&self) -> Option<Level> {
-        match self.place {
-            Place::Cause | Place::Chain => Some(Level::Error),
-            Place::Whole | Place::Head => {
-                let prefix = &self.line[..self.line.len() - self.message.len()];
-                level_in(prefix).or_else(|| json_level(self.line))
-            }
-        }
+        self.prefix().level
     }
 }
 
 fn build(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).ignore_whitespace(true).build().ok()
-}
-
-const STAMP: &str = r"[\[(]?(?:
-      \d{4}[-/.]\d\d[-/.]\d\d(?:[T\ ,_]+\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?)?(?:\ ?(?:Z|UTC|[+-]\d\d:?\d\d))?
-    | \d{1,2}[-/.\ ](?:\d\d|[A-Z][a-z]{2})(?:[-/.\ ]\d{2,4})?[\ ,T]+\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:\ [AP]M)?
-    | (?:[A-Z][a-z]{2}\ )?[A-Z][a-z]{2}\ [\ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{1,9})?
-    | \d\d:\d\d:\d\d(?:[.,]\d{1,9})?
-    | \d{10}\.\d{1,9}
-    )[\])]?";
-const WORD: &str = "(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|CRITICAL|CRIT|FATAL|SEVERE|PANIC|ALERT|EMERG)";
-const QUIET_WORD: &str = "(?:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|panic)";
-
-/// Time, host, process, logger and level in the orders in which logging libraries write them.
-static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let sep = r"(?:\ +[-|]\ +|:?\ +|:|\t+)";
-    let level = format!(
-        r"(?:[\[(<]?\ *{WORD}\ *(?:\]|\)|>|/{STAMP}\])?|[\[(<]{QUIET_WORD}\ *[\])>]|\((?:[CEWIND])\)|level={QUIET_WORD})"
-    );
-    let between = r"[\[(]?[\w.@/\#:-]{1,80}(?:\[[\w.]+)?[\w@/\#\])]";
-    let logger = r"(?:\[?(?-i:[a-z_])[\w./-]*(?:::?[\w.<>-]+){0,3}\]?(?:\ -\ |:\ |\ \|\ |:)|\[[\w./:-]+\]\ -\ )";
-    build(&format!(
-        r"^(?:[\w.-]{{1,64}}\ +\|\ )?
-        (?:(?:{STAMP}{sep}(?:{between}{sep}){{0,4}}?)*{level}(?:\ *[-|:=]+>?\ +|:|\ +|$)(?:{STAMP}\ -\ )?{logger}?
-        | (?:{STAMP}{sep})+(?:[\w.-]+\ [\w./@-]+(?:\[\d+\])?:\ )?)?"
-    ))
-});
-
-static LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    build(&format!(r"\b(?P<word>{WORD})\b|[\[(<=](?P<quiet>{QUIET_WORD})\b|\((?P<letter>[CEWIND])\)"))
-});
-
-static JSON_LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    build(r#"^\s*\{.{0,400}?"(?:level|levelname|severity|lvl)"\s*:\s*"?(?P<word>[A-Za-z]{3,9}|\d\d)\b"#)
-});
-
-fn level_word(word: &[u8]) -> Option<Level> {
-    Some(match word.first()?.to_ascii_uppercase() {
-        b'T' | b'D' | b'1' | b'2' => Level::Debug,
-        b'I' | b'N' | b'3' => Level::Info,
-        b'W' | b'4' => Level::Warning,
-        b'E' | b'C' | b'F' | b'S' | b'P' | b'A' | b'5' | b'6' => Level::Error,
-        _ => return None,
-    })
-}
-
-fn level_in(prefix: &[u8]) -> Option<Level> {
-    let found = LEVEL.as_ref()?.captures(prefix)?;
-    level_word(found.iter().skip(1).flatten().next()?.as_bytes())
-}
-
-fn json_level(line: &[u8]) -> Option<Level> {
-    if line.first() != Some(&b'{') {
-        return None;
-    }
-    level_word(&JSON_LEVEL.as_ref()?.captures(line)?["word"])
-}
-
-/// The line behind time, host, logger and level.
-fn message(line: &[u8]) -> &[u8] {
-    let end = PREFIX.as_ref().and_then(|prefix| prefix.find(line)).map_or(0, |found| found.end());
-    &line[end..]
 }
 
 /// What a supervisor put in front of every line (`bot-1  | `) and colours are taken off.
@@ -150,9 +110,6 @@ pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
         if let Some(colour) = COLOUR.as_ref() {
             text = Cow::Owned(colour.replace_all(&text, &b""[..]).into_owned());
         }
-    }
-    if memchr::memchr(b'\n', &text).is_none() {
-        return text;
     }
     match common_prefix(&text) {
         None => text,
@@ -168,21 +125,17 @@ pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// The length of `NAME  | ` when every line of the text starts with the same one.
 fn common_prefix(text: &[u8]) -> Option<usize> {
-    let first = text.split(|&b| b == b'\n').next()?;
-    let bar = memchr::memchr(b'|', first.get(..first.len().min(80))?)?;
-    let name = first[..bar].trim_ascii_end();
-    if name.is_empty() || bar == name.len() || !name.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b)) {
-        return None;
-    }
-    let mark = &first[..=bar];
+    let first = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
+    let length = supervisor_prefix(first);
+    let mark = first[..length].trim_ascii_end();
     let same = |line: &[u8]| line.is_empty() || line.starts_with(mark);
-    (text.split(|&b| b == b'\n').all(same)).then_some(bar + 2)
+    (length > 0 && text.split(|&b| b == b'\n').all(same)).then_some(length)
 }
 
 /// The parts of an event whose text went through [`plain`], the deciding one first; never empty.
 pub(super) fn parts(text: &[u8]) -> Vec<Part<'_>> {
     let text = text.trim_ascii_end();
-    let whole = || vec![Part { place: Place::Whole, line: cut(text), message: message(cut(text)) }];
+    let whole = || vec![Part::new(Place::Whole, text)];
     if memchr::memchr(b'\n', text).is_none() {
         return whole();
     }
@@ -193,18 +146,15 @@ pub(super) fn parts(text: &[u8]) -> Vec<Part<'_>> {
     let mut parts = Vec::with_capacity(exceptions.len() + 1);
     for (depth, line) in exceptions.into_iter().rev().take(MAX_CHAIN).enumerate() {
         let place = if depth == 0 { Place::Cause } else { Place::Chain };
-        parts.push(Part { place, line: cut(line), message: cut(line) });
+        parts.push(Part::new(place, line));
     }
     if !head.trim_ascii().is_empty() {
-        parts.push(Part { place: Place::Head, line: cut(head), message: message(cut(head)) });
+        parts.push(Part::new(Place::Head, head));
     }
     parts
 }
 
-fn cut(text: &[u8]) -> &[u8] {
-    &text[..text.len().min(MAX_PART)]
-}
-
+const CAUSED_BY: &[u8] = b"Caused by: ";
 const HEADER: &[u8] = b"Traceback (most recent call last):";
 
 /// Whether this line says how two exceptions of a chain hang together.
@@ -224,14 +174,14 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
         at += line.len();
         let bare = line.trim_ascii_end();
         let frame = line.starts_with(b"  File \"") || bare.ends_with(HEADER);
-        let java = bare.starts_with(b"Caused by: ") || (line.starts_with(b"\tat ") && head.is_none());
+        let java = bare.starts_with(CAUSED_BY) || (line.starts_with(b"\tat ") && head.is_none());
         if frame || java {
             head.get_or_insert(start);
             open = false;
         }
         if frame {
             frames = true;
-        } else if bare.starts_with(b"Caused by: ") {
+        } else if bare.starts_with(CAUSED_BY) {
             found.push((start, at));
         } else if is_joint(line) {
             open = false;
@@ -247,21 +197,52 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
     (&text[..head], found.into_iter().map(|(from, to)| text[from..to].trim_ascii_end()).collect())
 }
 
+/// What a program that complains puts first, and what a Rust program that dies says.
+static COMPLAINT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    build(
+        r"^(?i:error|fatal|panic|fatal\ error|critical|exception)\b\ ?[:!\[]|^[\w-]{1,40}:\ (?i:fatal|error):\ |^thread\ '.{0,80}'.{0,40}\ panicked\ at\ ",
+    )
+});
+
 /// Whether an event that no rule knows reads like an error: by level, traceback or the usual first word.
 pub(super) fn looks_like_error(text: &[u8]) -> bool {
-    static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        build(
-            r"^(?i:error|fatal|panic|fatal\ error|critical|exception)\b\ ?[:!\[]|^[\w-]{1,40}:\ (?i:fatal|error):\ |^thread\ '.{0,80}'.{0,40}\ panicked\ at\ ",
-        )
-    });
     let text = plain(text);
-    let parts = parts(&text);
-    parts.iter().any(|part| {
-        matches!(part.place, Place::Cause)
-            || part.level() == Some(Level::Error)
-            || part.message.starts_with(HEADER)
-            || WORDS.as_ref().is_some_and(|words| words.is_match(part.message))
+    reads_like_error(&text, &parts(&text))
+}
+
+/// The same for an event whose parts are known.
+pub(super) fn reads_like_error(text: &[u8], parts: &[Part<'_>]) -> bool {
+    parts.iter().any(|part| match part.place {
+        Place::Cause => {
+            // Frames alone may be quoted source code.
+            memchr::memmem::find(text, HEADER).is_some() || memchr::memmem::find(text, CAUSED_BY).is_some()
+        }
+        Place::Chain => false,
+        Place::Whole | Place::Head => {
+            part.level() == Some(Level::Error)
+                || part.message().starts_with(HEADER)
+                || COMPLAINT.as_ref().is_some_and(|words| words.is_match(part.message()))
+        }
     })
+}
+
+/// Texts of which every event that reads like an error holds one.
+pub(super) fn error_texts() -> Vec<Literal> {
+    let exact = |words: &[&str]| words.iter().map(|word| Literal::exact(word.as_bytes())).collect::<Vec<_>>();
+    let mut texts =
+        exact(&["ERR", "CRIT", "FATAL", "SEVERE", "PANIC", "ALERT", "EMERG", "FTL", "(E)", "(C)", "[E ", "[C "]);
+    texts.extend(exact(&["\"level", "\"severity", "\"lvl", "\"@l", "\"Level", "\"log", "0][t ", "1][t "]));
+    texts.extend(exact(&["Error ", "Fatal ", " panicked at ", "Traceback (most recent", "Caused by: "]));
+    for before in ["[", "(", "<", "=", "=\"", "|", "| "] {
+        let words = ["err", "crit", "fatal", "panic"];
+        texts.extend(words.map(|word| Literal::any_case(format!("{before}{word}").as_bytes())));
+    }
+    for word in ["error", "fatal", "panic", "critical", "exception"] {
+        for end in [":", "!", "[", " :", " !", " ["] {
+            texts.push(Literal::any_case(format!("{word}{end}").as_bytes()));
+        }
+    }
+    texts
 }
 
 #[cfg(test)]
@@ -269,8 +250,8 @@ mod tests {
     use super::*;
 
     fn message_of(line: &str) -> (&str, Option<Level>) {
-        let part = parts(line.as_bytes())[0];
-        (std::str::from_utf8(&line.as_bytes()[line.len() - part.message.len()..]).unwrap(), part.level())
+        let part = parts(line.as_bytes()).remove(0);
+        (std::str::from_utf8(&line.as_bytes()[line.len() - part.message().len()..]).unwrap(), part.level())
     }
 
     #[test]
@@ -309,7 +290,8 @@ mod tests {
     fn a_traceback_is_decided_by_its_last_exception() {
         let text = "1 - bot - ERROR - oops: \"<html>\n503\"\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\n    raise TimeoutError\nValueError: one\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2, in g\n    x()\n    ~^^\nbot.Error: two\n<html>\n</html>\n";
         let parts = parts(text.as_bytes());
-        let shown: Vec<_> = parts.iter().map(|p| (p.place, String::from_utf8_lossy(p.message).into_owned())).collect();
+        let shown: Vec<_> =
+            parts.iter().map(|p| (p.place, String::from_utf8_lossy(p.message()).into_owned())).collect();
         assert_eq!(shown[0], (Place::Cause, "bot.Error: two\n<html>\n</html>".into()));
         assert_eq!(shown[1], (Place::Chain, "ValueError: one".into()));
         assert_eq!(shown[2].0, Place::Head);
@@ -321,7 +303,7 @@ mod tests {
         let text =
             b"bot-1  | Traceback (most recent call last):\nbot-1  |   File \"a.py\", line 1\nbot-1  | KeyError: 'x'\n";
         let text = plain(text);
-        assert_eq!(parts(&text)[0].message, b"KeyError: 'x'");
+        assert_eq!(parts(&text)[0].message(), b"KeyError: 'x'");
     }
 
     #[test]

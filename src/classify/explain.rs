@@ -51,23 +51,23 @@ impl Rules {
     pub fn explain(&self, text: &[u8]) -> Explanation {
         let plain = event::plain(text);
         let parts = event::parts(&plain);
-        let winner = self.winner(&parts).map(|(entry, part)| (entry.id.clone(), part.place));
+        let winner = self.winner_plainly(parts.clone()).map(|(entry, part)| (entry.id.clone(), part.place));
         let mut claims = Vec::new();
         for part in &parts {
-            let level = part.level();
-            for entry in self.rules.matching(part).into_iter().map(|i| &self.rules.entries[i]) {
+            self.rules.matching_plainly(part, &mut |entry| {
                 let wins = winner.as_ref().is_some_and(|(id, place)| *id == entry.id && *place == part.place);
-                let verdict = match entry.objection(part.place, level) {
+                let verdict = match entry.objection(part) {
                     Some(reason) => Verdict::Objects(reason),
                     None if wins => Verdict::Wins,
                     None => Verdict::Later,
                 };
                 claims.push(claim(entry, part, verdict));
-            }
+                true
+            });
         }
         Explanation {
             claims,
-            message: parts.first().map(|part| String::from_utf8_lossy(part.message).into_owned()).unwrap_or_default(),
+            message: parts.first().map(|part| String::from_utf8_lossy(part.message()).into_owned()).unwrap_or_default(),
             looks_like_error: event::looks_like_error(text),
         }
     }
@@ -84,7 +84,7 @@ fn claim(entry: &Entry, part: &event::Part<'_>, verdict: Verdict) -> Claim {
         severity,
         about: entry.about.clone(),
         part: part.place.words(),
-        captures: captures::read(&entry.regex, entry.sees(part)),
+        captures: captures::read(&entry.pattern, entry.sees(part)),
         verdict,
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SignalKind;
 use super::captures::NAMES;
-use super::event::{Level, Place};
+use super::event::{Level, Part, Place};
+use super::pattern::{Pattern, Wrong};
 use crate::vocab::{Class, Severity};
 
 /// The longest pattern, in bytes. Longer ones are several rules.
@@ -16,12 +16,6 @@ pub const MAX_PATTERN: usize = 4096;
 
 /// The longest rule file, in bytes: thousands of rules.
 pub const MAX_FILE: usize = 2 * 1024 * 1024;
-
-/// The most memory one compiled pattern may take, in bytes: `(\w{100}){100}` must not take the machine along.
-const MAX_COMPILED: usize = 1 << 20;
-
-/// How deep a pattern may nest: people need five.
-const MAX_NESTING: u32 = 64;
 
 /// A rule file as text: who reads it from where is `setup`'s business.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +94,7 @@ pub(super) enum At {
     Message,
 }
 
-/// One rule, ignore or signal, compiled.
+/// One rule, ignore or signal.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) id: String,
@@ -114,7 +108,7 @@ pub(super) struct Entry {
     pub(super) level: Option<Level>,
     pub(super) fallback: bool,
     pub(super) about: String,
-    pub(super) regex: Regex,
+    pub(super) pattern: Pattern,
 }
 
 /// A file's content.
@@ -128,11 +122,27 @@ pub(super) struct Content {
     pub(super) problems: Vec<Problem>,
 }
 
-/// How every pattern is compiled, alone and in a set: bytes, ASCII classes, `^` and `$` at every line.
-pub(super) fn builder(pattern: &str) -> RegexBuilder {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.unicode(false).multi_line(true).crlf(true).size_limit(MAX_COMPILED).nest_limit(MAX_NESTING);
-    builder
+impl Entry {
+    /// The text its pattern sees.
+    pub(super) fn sees<'a>(&self, part: &Part<'a>) -> &'a [u8] {
+        match self.at {
+            At::Line => part.line,
+            At::Message => part.message(),
+        }
+    }
+
+    /// Why it may not claim this part though its pattern matches.
+    pub(super) fn objection(&self, part: &Part<'_>) -> Option<&'static str> {
+        if !self.on.allows(part.place) {
+            return Some("its `on` leaves this part of the event out");
+        }
+        match (self.level, self.level.and_then(|_| part.level())) {
+            (Some(least), Some(is)) if is < least => {
+                Some("the program wrote the line at a lower level than its `level`")
+            }
+            _ => None,
+        }
+    }
 }
 
 const PACK_KEYS: &[&str] = &["at", "level", "needs"];
@@ -272,7 +282,7 @@ impl Reader<'_> {
             "signal" => Kind::Signal { means: fields.means()? },
             _ => Kind::Ignore,
         };
-        let regex = fields.pattern()?;
+        let pattern = fields.pattern()?;
         Ok(Some(Entry {
             id: id.to_owned(),
             pack: self.source.pack.clone(),
@@ -285,7 +295,7 @@ impl Reader<'_> {
             level: fields.level()?.unwrap_or(self.level),
             fallback: fields.flag("fallback")?.unwrap_or(false),
             about: fields.text("about")?.unwrap_or_default().to_owned(),
-            regex,
+            pattern,
         }))
     }
 }
@@ -389,31 +399,29 @@ impl<'t> Fields<'t, '_> {
             .ok_or_else(|| (self.start, "'means' is missing".into(), "add means = \"known\"".into()))
     }
 
-    fn pattern(&self) -> Result<Regex, Complaint> {
-        let pattern = self.need("pattern")?;
+    fn pattern(&self) -> Result<Pattern, Complaint> {
+        let text = self.need("pattern")?;
         let offset = self.offset("pattern");
-        if pattern.len() > MAX_PATTERN {
+        if text.len() > MAX_PATTERN {
             let remedy = format!("make several rules of it: at most {MAX_PATTERN} bytes are taken");
-            return Err((offset, format!("the pattern has {} bytes", pattern.len()), remedy));
+            return Err((offset, format!("the pattern has {} bytes", text.len()), remedy));
         }
-        let regex = builder(pattern).build().map_err(|error| {
-            let shown = error.to_string();
-            let reason = shown.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let pattern = Pattern::new(text).map_err(|Wrong(reason)| {
             (offset, format!("failed to compile the pattern: {reason}"), "see https://docs.rs/regex/#syntax".to_owned())
         })?;
-        if regex.is_match(b"") {
+        if pattern.may_be_empty() && pattern.is_match(b"") {
             return Err((
                 offset,
                 "the pattern matches nothing at all, so every line".into(),
                 "let it name what the program writes".into(),
             ));
         }
-        for name in regex.capture_names().flatten() {
+        for name in pattern.groups() {
             if !NAMES.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit())) {
                 return Err((offset, format!("unknown group '{name}'"), hint(name, NAMES)));
             }
         }
-        Ok(regex)
+        Ok(pattern)
     }
 }
 

@@ -8,14 +8,25 @@
 //! wrong and says so. The packs that are shipped are in the binary ([`builtin`]). `patterns/README.md` tells
 //! how to write one.
 
+mod bulk;
 mod captures;
 mod event;
 mod explain;
+mod facts;
 mod file;
+mod healthy;
+mod literal;
 mod packs;
+mod pattern;
+mod prefix;
 mod rules;
 mod samples;
+mod scan;
+mod shape;
+mod simd;
+mod table;
 
+pub use bulk::{Bulk, Found, Take, Want};
 pub use explain::{Claim, Explanation, Verdict};
 pub use file::{MAX_FILE, MAX_PATTERN, Problem, RuleSource};
 pub use packs::{builtin, builtin_samples};

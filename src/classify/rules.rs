@@ -2,24 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex::bytes::{RegexSet, RegexSetBuilder};
 use serde::Serialize;
 
-use super::event::{self, Level, Part, Place};
-use super::file::{self, At, Content, Entry, Kind, Problem, RuleSource};
+use super::event::{self, Part};
+use super::file::{self, Content, Entry, Kind, Problem, RuleSource};
+use super::table::{Scratch, Table};
 use super::{Hit, Signal, captures};
 
 /// The most rules in one table; one more is a mistake of a generator.
 pub const MAX_RULES: usize = 10_000;
 
-/// The most memory the compiled table may take, in bytes.
-const MAX_COMPILED: usize = 128 << 20;
-
-/// The memory its lazily built automaton may take, in bytes: enough that it is never thrown away and built again.
-const MAX_AUTOMATON: usize = 32 << 20;
-
 /// The pack that comes last and that no choice of packs leaves out: what the operating system itself says.
 const GENERIC: &str = "generic";
+
+/// The pack that comes first and that no choice leaves out either: lines in which people speak, not programs.
+const CHAT: &str = "_chat";
 
 /// A rule as `rules list` and the dashboard show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +41,8 @@ pub struct RuleInfo {
     pub pattern: String,
     /// What it means and what heals it.
     pub about: String,
+    /// Whether it names no fixed text by which it could be found, so that it is asked about every event.
+    pub slow: bool,
 }
 
 /// A pack that is not there.
@@ -65,80 +64,6 @@ pub struct Rules {
     needs: BTreeMap<String, Vec<String>>,
 }
 
-/// Entries with one automaton for all patterns that begin at the line and one for those that begin at the message.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    pub(super) entries: Vec<Entry>,
-    line: Option<Set>,
-    message: Option<Set>,
-}
-
-#[derive(Clone, Debug)]
-struct Set {
-    set: RegexSet,
-    /// Pattern number → entry number.
-    entries: Vec<usize>,
-}
-
-impl Table {
-    fn new(entries: Vec<Entry>) -> Result<Self, regex::Error> {
-        let set = |at: At| {
-            let numbers: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].at == at).collect();
-            if numbers.is_empty() {
-                return Ok(None);
-            }
-            let set = RegexSetBuilder::new(numbers.iter().map(|&i| entries[i].regex.as_str()))
-                .unicode(false)
-                .multi_line(true)
-                .crlf(true)
-                .size_limit(MAX_COMPILED)
-                .dfa_size_limit(MAX_AUTOMATON)
-                .build()?;
-            Ok::<_, regex::Error>(Some(Set { set, entries: numbers }))
-        };
-        let (line, message) = (set(At::Line)?, set(At::Message)?);
-        Ok(Self { entries, line, message })
-    }
-
-    /// The numbers of the entries whose pattern matches this part, in order; conditions are not asked yet.
-    pub(super) fn matching(&self, part: &Part<'_>) -> Vec<usize> {
-        let mut found = Vec::new();
-        for (set, text) in [(&self.line, part.line), (&self.message, part.message)] {
-            // Most lines match nothing, and that is found out faster than which ones do.
-            if let Some(set) = set
-                && set.set.is_match(text)
-            {
-                found.extend(set.set.matches(text).iter().map(|i| set.entries[i]));
-            }
-        }
-        found.sort_unstable();
-        found
-    }
-}
-
-impl Entry {
-    /// The text its pattern sees.
-    pub(super) const fn sees<'a>(&self, part: &Part<'a>) -> &'a [u8] {
-        match self.at {
-            At::Line => part.line,
-            At::Message => part.message,
-        }
-    }
-
-    /// Why it may not claim this part though its pattern matches.
-    pub(super) fn objection(&self, place: Place, level: Option<Level>) -> Option<&'static str> {
-        if !self.on.allows(place) {
-            return Some("its `on` leaves this part of the event out");
-        }
-        match (self.level, level) {
-            (Some(least), Some(is)) if is < least => {
-                Some("the program wrote the line at a lower level than its `level`")
-            }
-            _ => None,
-        }
-    }
-}
-
 impl Rules {
     /// Reads and compiles rule files. What is wrong is left out and reported; the rest works.
     ///
@@ -155,11 +80,12 @@ impl Rules {
         read.sort_by_key(|(source, _)| (!source.user, if source.user { 0 } else { depth(&source.pack, &needs) }));
         let mut problems = Vec::new();
         let mut entries: Vec<Entry> = Vec::new();
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let mut off: BTreeSet<String> = BTreeSet::new();
         for (_, Content { entries: read, off: switched, problems: found, .. }) in read {
             problems.extend(found);
             for entry in read {
-                match entries.iter().find(|earlier| earlier.id == entry.id) {
+                match known.get(&entry.id).map(|number| &entries[*number]) {
                     Some(earlier) if earlier.user == entry.user => problems.push(Problem {
                         file: entry.file,
                         line: entry.line,
@@ -176,30 +102,23 @@ impl Rules {
                         what: format!("there are more than {MAX_RULES} rules"),
                         remedy: "leave packs out that you do not need".into(),
                     }),
-                    None => entries.push(entry),
+                    None => {
+                        known.insert(entry.id.clone(), entries.len());
+                        entries.push(entry);
+                    }
                 }
             }
             off.extend(switched.into_iter().map(|(id, _)| id));
         }
-        let rules = Self::assemble(entries, needs).unwrap_or_else(|error| {
-            problems.push(Problem {
-                file: sources.first().map(|source| source.name.clone()).unwrap_or_default(),
-                line: 1,
-                rule: None,
-                what: format!("failed to compile all rules together: {error}"),
-                remedy: "leave packs out that you do not need".into(),
-            });
-            Self::default()
-        });
-        (rules, problems)
+        (Self::assemble(entries, needs), problems)
     }
 
-    fn assemble(entries: Vec<Entry>, needs: BTreeMap<String, Vec<String>>) -> Result<Self, regex::Error> {
+    fn assemble(entries: Vec<Entry>, needs: BTreeMap<String, Vec<String>>) -> Self {
         let is_signal = |entry: &Entry| matches!(entry.kind, Kind::Signal { .. });
         let rules = entries.iter().filter(|entry| !is_signal(entry)).cloned().collect();
         // What strangers wrote says nothing of a download either.
         let signals = entries.into_iter().filter(|entry| is_signal(entry) || entry.kind == Kind::Ignore).collect();
-        Ok(Self { rules: Table::new(rules)?, signals: Table::new(signals)?, needs })
+        Self { rules: Table::new(rules), signals: Table::new(signals), needs }
     }
 
     /// The same table with only these packs, what they need, the generic pack and the user's own rules.
@@ -208,7 +127,7 @@ impl Rules {
     /// When there is no such pack.
     pub fn restrict(&self, packs: &[String]) -> Result<Self, UnknownPack> {
         let known: Vec<&str> = self.needs.keys().map(String::as_str).collect();
-        let mut kept: BTreeSet<&str> = BTreeSet::from([GENERIC]);
+        let mut kept: BTreeSet<&str> = BTreeSet::from([CHAT, GENERIC]);
         let mut wanted: Vec<&str> = packs.iter().map(String::as_str).collect();
         while let Some(pack) = wanted.pop() {
             let Some(needs) = self.needs.get(pack) else {
@@ -220,57 +139,63 @@ impl Rules {
         }
         let entries =
             self.entries().filter(|entry| entry.user || kept.contains(entry.pack.as_str())).cloned().collect();
-        // Less than what compiled before compiles again.
-        Ok(Self::assemble(entries, self.needs.clone()).unwrap_or_default())
+        Ok(Self::assemble(entries, self.needs.clone()))
     }
 
     /// What the first rule that claims the event says of it.
     #[must_use]
     pub fn classify(&self, text: &[u8]) -> Option<Hit> {
+        let mut hit = self.claim(text)?;
+        captures::fill(&mut hit.captures, &event::plain(text));
+        Some(hit)
+    }
+
+    /// The same with what the rule itself reads out, and nothing that only stands around it.
+    pub(super) fn claim(&self, text: &[u8]) -> Option<Hit> {
         let text = event::plain(text);
-        let (entry, part) = self.winner(&event::parts(&text))?;
-        let Kind::Rule { class, severity } = entry.kind else { return None };
-        let captures = captures::read(&entry.regex, entry.sees(&part));
-        Some(Hit { rule: entry.id.clone(), class, severity, captures })
+        let (entry, part) = self.winner(event::parts(&text), &mut Scratch::default())?;
+        hit(entry, &part)
     }
 
     /// The first rule, part by part; rules marked `fallback` only when no other claims any part.
-    pub(super) fn winner<'t, 'a>(&'t self, parts: &[Part<'a>]) -> Option<(&'t Entry, Part<'a>)> {
-        let mut fallback = None;
-        for part in parts {
-            let matching = self.rules.matching(part);
-            if matching.is_empty() {
-                continue;
-            }
-            let level = part.level();
-            for entry in matching.into_iter().map(|i| &self.rules.entries[i]) {
-                if entry.objection(part.place, level).is_some() {
-                    continue;
-                }
-                if !entry.fallback {
-                    return Some((entry, *part));
-                }
-                fallback.get_or_insert((entry, *part));
-            }
-        }
-        fallback
+    pub(super) fn winner<'t, 'a>(
+        &'t self,
+        parts: Vec<Part<'a>>,
+        scratch: &mut Scratch,
+    ) -> Option<(&'t Entry, Part<'a>)> {
+        first(parts, |part, take| self.rules.matching(part, scratch, take))
+    }
+
+    /// The same, asking every pattern about every part.
+    pub(super) fn winner_plainly<'t, 'a>(&'t self, parts: Vec<Part<'a>>) -> Option<(&'t Entry, Part<'a>)> {
+        first(parts, |part, take| self.rules.matching_plainly(part, take))
     }
 
     /// What the event says of a download job.
     #[must_use]
     pub fn signal(&self, text: &[u8]) -> Option<Signal> {
         let text = event::plain(text);
+        let mut scratch = Scratch::default();
         event::parts(&text).iter().find_map(|part| {
-            let level = part.level();
-            let claims = |entry: &&Entry| entry.objection(part.place, level).is_none();
-            let mut entries = self.signals.matching(part).into_iter().map(|i| &self.signals.entries[i]).filter(claims);
-            let first = entries.next()?;
-            let Kind::Signal { means } = first.kind else { return None }; // An ignore stands before it.
-            let mut captures = captures::read(&first.regex, first.sees(part));
+            let mut claims: Vec<&Entry> = Vec::new();
+            let mut ignored = false;
+            self.signals.matching(part, &mut scratch, &mut |entry| {
+                if entry.objection(part).is_none() {
+                    match entry.kind {
+                        Kind::Ignore if claims.is_empty() => ignored = true,
+                        Kind::Ignore => {}
+                        Kind::Signal { .. } | Kind::Rule { .. } => claims.push(entry),
+                    }
+                }
+                !ignored
+            });
+            let first = claims.first().filter(|_| !ignored)?;
+            let Kind::Signal { means } = first.kind else { return None };
             // One line often says several things of a download: the first signal tells what happened, the others add
             // what they alone read out (a `file_id`, a size).
-            for entry in entries.filter(|entry| matches!(entry.kind, Kind::Signal { .. })) {
-                for (name, value) in captures::read(&entry.regex, entry.sees(part)) {
+            let mut captures = crate::vocab::Captures::new();
+            for entry in &claims {
+                for (name, value) in captures::read(&entry.pattern, entry.sees(part)) {
                     captures.entry(name).or_insert(value);
                 }
             }
@@ -282,6 +207,18 @@ impl Rules {
     #[must_use]
     pub fn looks_like_error(&self, text: &[u8]) -> bool {
         event::looks_like_error(text)
+    }
+
+    /// For an event that no rule claims but that reads like an error: what it shares with those that are alike.
+    #[must_use]
+    pub fn unclassified(&self, text: &[u8]) -> Option<String> {
+        event::looks_like_error(text).then(|| super::shape::shape(text))
+    }
+
+    /// Whether some rule names no fixed text, so that every event has to be asked: slow.
+    #[must_use]
+    pub fn asks_every_event(&self) -> bool {
+        self.rules.is_slow()
     }
 
     /// Every rule, ignore and signal in the order in which they are asked.
@@ -300,6 +237,42 @@ impl Rules {
     pub fn packs(&self) -> impl Iterator<Item = &str> {
         self.needs.keys().map(String::as_str)
     }
+}
+
+/// The first entry without an objection, part by part; `matching` hands over the entries that match a part.
+pub(super) fn first<'t, 'a>(
+    parts: impl IntoIterator<Item = Part<'a>>,
+    mut matching: impl FnMut(&Part<'a>, &mut dyn FnMut(&'t Entry) -> bool),
+) -> Option<(&'t Entry, Part<'a>)> {
+    let mut fallback = None;
+    for part in parts {
+        let (mut winner, mut second) = (None, None);
+        matching(&part, &mut |entry| {
+            if entry.objection(&part).is_some() {
+                return true;
+            }
+            if entry.fallback {
+                second.get_or_insert(entry);
+                return true;
+            }
+            winner = Some(entry);
+            false
+        });
+        if let Some(entry) = winner {
+            return Some((entry, part));
+        }
+        if let (Some(entry), None) = (second, &fallback) {
+            fallback = Some((entry, part));
+        }
+    }
+    fallback
+}
+
+/// What the entry says of the part that it claims; an ignore says nothing.
+pub(super) fn hit(entry: &Entry, part: &Part<'_>) -> Option<Hit> {
+    let Kind::Rule { class, severity } = entry.kind else { return None };
+    let captures = captures::read(&entry.pattern, entry.sees(part));
+    Some(Hit { rule: entry.id.clone(), class, severity, captures })
 }
 
 /// How far behind a pack comes: behind every pack that needs it.
@@ -334,7 +307,8 @@ fn info(entry: &Entry) -> RuleInfo {
         line: entry.line,
         class,
         severity,
-        pattern: entry.regex.as_str().to_owned(),
+        pattern: entry.pattern.as_str().to_owned(),
         about: entry.about.clone(),
+        slow: entry.pattern.needs().is_none(),
     }
 }

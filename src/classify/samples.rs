@@ -18,7 +18,7 @@ use regex_syntax::hir::{Class as HirClass, Hir, HirKind};
 
 use super::Rules;
 use super::captures::NAMES;
-use super::file::{Kind, hint};
+use super::file::{Entry, Kind, hint};
 use crate::vocab::Captures;
 
 /// A file of samples as text.
@@ -140,12 +140,19 @@ impl Check<'_> {
 
     fn sample(&mut self, line: usize, text: &str, want: &Expectation) {
         self.report.samples += 1;
-        let found = self.rules.classify(text.as_bytes());
+        let found = self.rules.claim(text.as_bytes());
+        // The quick way and the plain one must agree, on whatever rules and samples.
+        let plain = self.rules.claimed_plainly(text.as_bytes());
+        let quick = found.as_ref().map(|hit| hit.rule.as_str());
+        if plain.filter(|entry| entry.kind != Kind::Ignore).map(|entry| entry.id.as_str()) != quick {
+            self.fail(
+                line,
+                format!("claimed by {quick:?}, but asking every pattern gives another: a defect of logmedic"),
+            );
+        }
         let signal = self.rules.signal(text.as_bytes());
-        if found.is_none()
-            && let Some(ignore) = self.rules.ignored_by(text.as_bytes())
-        {
-            self.hit.insert(ignore);
+        if let Some(ignore) = plain.filter(|entry| entry.kind == Kind::Ignore) {
+            self.hit.insert(ignore.id.clone());
         }
         self.hit.extend(found.iter().map(|hit| hit.rule.clone()));
         self.hit.extend(signal.iter().map(|signal| signal.rule.clone()));
@@ -175,11 +182,10 @@ impl Check<'_> {
 }
 
 impl Rules {
-    /// The `[[ignore]]` that keeps every rule from the event.
-    fn ignored_by(&self, text: &[u8]) -> Option<String> {
+    /// The entry that claims the event, an `[[ignore]]` too.
+    fn claimed_plainly(&self, text: &[u8]) -> Option<&Entry> {
         let plain = super::event::plain(text);
-        let (entry, _) = self.winner(&super::event::parts(&plain))?;
-        matches!(entry.kind, Kind::Ignore).then(|| entry.id.clone())
+        self.winner_plainly(super::event::parts(&plain)).map(|(entry, _)| entry)
     }
 }
 

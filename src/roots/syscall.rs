@@ -1,4 +1,4 @@
-//! Holds the only unsafe code: two system calls that the libraries lack.
+//! Two system calls that the libraries lack; with `classify/simd.rs` the only unsafe code.
 //!
 //! `fchmodat2` (Linux 6.6) changes the mode of an `O_PATH` descriptor; neither `nix` nor the C library offers it.
 //! `getxattr` tells whether a file has an access control list, which the mode bits do not show.

@@ -42,7 +42,10 @@ fn dispatch(cli: Cli) -> Done {
         Command::Jobs(args) => commands::status::jobs(&args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
         Command::Classify(args) => {
-            let rules = rulebook::own(file, &around)?.0;
+            let rules = match &args.rules {
+                Some(path) => commands::rules::load(path)?,
+                None => rulebook::own(file, &around)?.0,
+            };
             Ok(commands::classify::run(&args, &rules, &mut commands::stdout())?)
         }
         Command::Explain(args) => {

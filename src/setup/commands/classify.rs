@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::rules::load;
+use super::bulk::{self, Share};
 use crate::assemble::{Assembler, Limits, RawEvent};
-use crate::classify::{Hit, Rules};
+use crate::classify::{Hit, Rules, Want};
 use crate::vocab::{Captures, Class, Severity, clean_line, redact, shorten};
 
 /// Read at once.
@@ -46,6 +46,9 @@ pub struct Args {
     /// Rules to take instead of the shipped packs.
     #[arg(long, value_name = "FILE|DIR")]
     pub rules: Option<PathBuf>,
+    /// How many cores read a file; all that there are, if not said.
+    #[arg(short = 'j', long, value_name = "N")]
+    pub threads: Option<usize>,
 }
 
 /// How events stand in a file.
@@ -78,13 +81,12 @@ struct Shown<'a> {
     text: &'a str,
 }
 
-/// Runs the command; `rules` are the shipped ones with the user's. Returns the exit code.
+/// Runs the command; `rules` are those of `--rules`, else the shipped ones with the user's. Returns the exit code.
 ///
 /// # Errors
-/// When a file or the rules cannot be read, a JSON object lacks the field, or the output is closed.
+/// When a file cannot be read, a JSON object lacks the field, or the output is closed.
 pub fn run(args: &Args, rules: &Rules, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let own = args.rules.as_deref().map(load).transpose()?;
-    let mut session = Session { args, rules: own.as_ref().unwrap_or(rules), out, totals: BTreeMap::new(), strange: 0 };
+    let mut session = Session { args, rules, out, totals: BTreeMap::new(), strange: 0 };
     let stdin = PathBuf::from("-");
     let files = if args.files.is_empty() { std::slice::from_ref(&stdin) } else { &args.files };
     for file in files {
@@ -92,7 +94,11 @@ pub fn run(args: &Args, rules: &Rules, out: &mut dyn Write) -> anyhow::Result<u8
             session.read("-", &mut std::io::stdin().lock())?;
         } else {
             let opened = File::open(file).with_context(|| format!("failed to read {}", file.display()))?;
-            session.read(&file.to_string_lossy(), &mut BufReader::with_capacity(CHUNK, opened))?;
+            let name = file.to_string_lossy();
+            match opened.metadata().ok().filter(|about| about.is_file() && session.is_quick()) {
+                Some(about) => session.read_file(&name, &opened, about.len())?,
+                None => session.read(&name, &mut BufReader::with_capacity(CHUNK, opened))?,
+            }
         }
     }
     session.totals()?;
@@ -124,6 +130,33 @@ impl Session<'_> {
         .with_context(|| format!("failed to read {file}"))
     }
 
+    /// Whether only events are wanted that hold a text that some rule needs.
+    fn is_quick(&self) -> bool {
+        self.args.input == Input::Lines && !self.args.all && !self.rules.asks_every_event()
+    }
+
+    fn read_file(&mut self, name: &str, file: &File, size: u64) -> anyhow::Result<()> {
+        let want = if self.args.count { Want::Classes } else { Want::Hits };
+        let (rules, threads) = (self.rules, bulk::threads(self.args.threads));
+        let mut before = 0;
+        bulk::read(file, size, rules, want, threads, &mut |share: Share| {
+            for (class, count) in share.counts {
+                match class {
+                    Some(class) => *self.totals.entry(class).or_default() += count,
+                    None => self.strange += count,
+                }
+            }
+            for event in share.events {
+                let bulk::Event { offset, line, lines, text, hit } = event;
+                let event = Event { offset, line: before + line, lines: u64::from(lines), text };
+                self.show(name, &event, Some(&hit))?;
+            }
+            before += share.line_ends;
+            Ok(())
+        })
+        .with_context(|| format!("failed to read {name}"))
+    }
+
     fn event(&mut self, file: &str, event: &Event) -> anyhow::Result<()> {
         let hit = self.rules.classify(&event.text);
         match &hit {
@@ -134,13 +167,13 @@ impl Session<'_> {
         if self.args.count || (hit.is_none() && !self.args.all) {
             return Ok(());
         }
+        self.show(file, event, hit.as_ref())
+    }
+
+    fn show(&mut self, file: &str, event: &Event, hit: Option<&Hit>) -> anyhow::Result<()> {
         let text = String::from_utf8_lossy(&event.text);
         let text = redact(&text);
-        if self.args.json {
-            self.json(file, event, hit.as_ref(), &text)
-        } else {
-            self.line(file, event, hit.as_ref(), &text)
-        }
+        if self.args.json { self.json(file, event, hit, &text) } else { self.line(file, event, hit, &text) }
     }
 
     fn json(&mut self, file: &str, event: &Event, hit: Option<&Hit>, text: &str) -> anyhow::Result<()> {

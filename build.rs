@@ -1,0 +1,77 @@
+//! Finds out about the patterns of the shipped packs what the program would else find out at every start.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+#[path = "src/classify/facts.rs"]
+mod facts;
+#[path = "src/classify/healthy.rs"]
+#[allow(dead_code)]
+mod healthy;
+#[path = "src/classify/literal.rs"]
+#[allow(dead_code)]
+mod literal;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    for path in [
+        "patterns",
+        "src/classify/facts.rs",
+        "src/classify/healthy.rs",
+        "src/classify/healthy.txt",
+        "src/classify/literal.rs",
+    ] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    let mut known: BTreeMap<String, facts::Facts> = BTreeMap::new();
+    for pack in fs::read_dir(root.join("patterns"))? {
+        let rules = pack?.path().join("rules.toml");
+        if rules.is_file() {
+            for pattern in patterns(&rules)? {
+                // What is wrong with a pattern is told at the start, and by the tests.
+                if let Ok(facts) = facts::Facts::of(&pattern) {
+                    known.insert(pattern, facts);
+                }
+            }
+        }
+    }
+    let mut code = String::from("static KNOWN: &[Known] = &[\n");
+    known.iter().try_for_each(|(pattern, facts)| write(&mut code, pattern, facts))?;
+    code.push_str("];\n");
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("known.rs"), code)?;
+    Ok(())
+}
+
+/// One `Known` of `src/classify/pattern.rs`.
+fn write(code: &mut String, pattern: &str, facts: &facts::Facts) -> std::fmt::Result {
+    let facts::Facts { needs, begins, groups, may_be_empty, states } = facts;
+    write!(code, "Known {{ pattern: {pattern:?}, needs: ")?;
+    match needs {
+        None => code.push_str("None"),
+        Some(texts) => {
+            code.push_str("Some(&[");
+            for (text, reach) in texts {
+                let (bytes, fold) = text.parts();
+                write!(code, "(&{bytes:?}, &{fold:?}, {}, {:?}), ", reach.least, reach.most)?;
+            }
+            code.push_str("])");
+        }
+    }
+    writeln!(
+        code,
+        ", begins: Begins::{begins:?}, groups: &{groups:?}, may_be_empty: {may_be_empty}, states: {states} }},"
+    )
+}
+
+/// Every `pattern` of a rule file; one that is no TOML has none.
+fn patterns(path: &Path) -> Result<Vec<String>, std::io::Error> {
+    let text = fs::read_to_string(path)?;
+    let Ok(document) = text.parse::<toml::Table>() else { return Ok(Vec::new()) };
+    let tables = document
+        .into_iter()
+        .filter_map(|(_, value)| if let toml::Value::Array(tables) = value { Some(tables) } else { None });
+    let pattern = |table: toml::Value| table.get("pattern").and_then(toml::Value::as_str).map(str::to_owned);
+    Ok(tables.flatten().filter_map(pattern).collect())
+}

@@ -1,0 +1,505 @@
+//! Looks through a finished log without taking all of it apart. Pure.
+//!
+//! ```text
+//! block ── texts that rules need, and marks ──→ finds ── the lines around one ──→ group ── events ──→ rules
+//! ```
+//!
+//! The log is only ever cut before lines that begin an event whatever stood before them ([`begins_event`]). What lies
+//! between two cuts is a *group*: one line mostly. A group in which nothing was found cannot hold an event that a rule
+//! claims, and is never looked at; one line is asked where it stands; a group of more lines goes through an
+//! [`Assembler`]. So the events, and what is said of them, are those of the plain way: assemble all, ask about each.
+
+use std::collections::VecDeque;
+
+use super::event::{self, Part};
+use super::file::{Entry, Kind};
+use super::literal::Literal;
+use super::rules::{first, hit};
+use super::scan::{Find, Scanner};
+use super::simd::Way;
+use super::table::Scratch;
+use super::{Hit, Rules, captures};
+use crate::assemble::{
+    Assembler, LINE_BYTES, Limits, RawEvent, begins_event, first_cut, last_cut, line_start, next_line,
+    supervisor_prefix,
+};
+use crate::vocab::Class;
+
+/// What is wanted of each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Its class, and events that read like errors though no rule knows them.
+    Classes,
+    /// What the rule says of it, captures too.
+    Hits,
+}
+
+/// An event that a rule claims, or that reads like an error.
+#[derive(Clone, Debug)]
+pub struct Found<'a> {
+    /// The byte at which its first line starts.
+    pub offset: u64,
+    /// Its first line's number, 1 for the first line of the search; 0 when only classes are wanted.
+    pub line: u64,
+    /// How many lines.
+    pub lines: u32,
+    /// Its text.
+    pub text: &'a [u8],
+    /// The rule's class; `None` when no rule knows it.
+    pub class: Option<Class>,
+    /// What the rule says, when that is wanted.
+    pub hit: Option<Hit>,
+}
+
+/// Who gets what is found; an error ends the search.
+pub type Take<'t, E> = dyn FnMut(Found<'_>) -> Result<(), E> + 't;
+
+/// A search through one log from its start, or from a place where it may be cut.
+pub struct Bulk<'r> {
+    rules: &'r Rules,
+    want: Want,
+    scanner: Scanner,
+    /// Finds from here on are marks: a colour, a word of an error.
+    own: u32,
+    finds: Vec<Find>,
+    scratch: Scratch,
+    /// The byte of the log at which the next block begins.
+    base: u64,
+    /// Line ends before the place up to which they were counted; only counted when hits are wanted.
+    ends: u64,
+    /// A group that is longer than a block.
+    open: Option<Open>,
+}
+
+struct Open {
+    assembler: Assembler,
+    /// Where something was found that no event has come out for yet.
+    finds: Vec<u64>,
+    /// Where lines ended that are not counted yet.
+    ends: VecDeque<u64>,
+    /// The last block ended inside a line.
+    in_line: bool,
+}
+
+impl Open {
+    /// How many lines have ended before this byte, since the last time.
+    fn ended_before(&mut self, offset: u64) -> u64 {
+        let count = self.ends.partition_point(|end| *end < offset);
+        self.ends.drain(..count);
+        count as u64
+    }
+}
+
+/// Stands for a line too long to be kept whole: its event differs from what stands in the log.
+const LONG: u32 = u32::MAX;
+
+/// A colour may stand inside a text that a rule needs.
+fn colours() -> impl Iterator<Item = Literal> {
+    b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]))
+}
+
+/// Searches for what rules need, for colours, and for words of errors when events are wanted that no rule knows.
+fn scanner(rules: &Rules, want: Want, way: Way) -> Scanner {
+    let mut texts = rules.rules.texts().to_vec();
+    texts.extend(colours());
+    if want == Want::Classes {
+        texts.extend(event::error_texts());
+    }
+    Scanner::by(texts, way)
+}
+
+impl<'r> Bulk<'r> {
+    /// A search that begins at the log's byte `offset`.
+    #[must_use]
+    pub fn new(rules: &'r Rules, want: Want, offset: u64) -> Self {
+        Self::with(rules, want, offset, scanner(rules, want, Way::all()[0]))
+    }
+
+    fn with(rules: &'r Rules, want: Want, offset: u64, scanner: Scanner) -> Self {
+        let own = rules.rules.texts().len() as u32;
+        Self {
+            rules,
+            want,
+            scanner,
+            own,
+            finds: Vec::new(),
+            scratch: Scratch::default(),
+            base: offset,
+            ends: 0,
+            open: None,
+        }
+    }
+
+    /// Begins again at another place of the same or another log.
+    pub fn restart(&mut self, offset: u64) {
+        (self.base, self.ends, self.open) = (offset, 0, None);
+    }
+
+    /// How many lines have ended so far; 0 when only classes are wanted.
+    #[must_use]
+    pub fn line_ends(&self) -> u64 {
+        self.ends
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        if self.want == Want::Hits {
+            self.ends += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        }
+    }
+
+    /// The number of the line after those counted.
+    fn line_number(&self) -> u64 {
+        if self.want == Want::Hits { self.ends + 1 } else { 0 }
+    }
+
+    /// Takes the next bytes, `last` if nothing follows. Returns how many it has done with; the rest must come again at
+    /// the start of the next block, which must then be longer.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn push<E>(&mut self, block: &[u8], last: bool, take: &mut Take<'_, E>) -> Result<usize, E> {
+        let complete = if last { block.len() } else { memchr::memrchr(b'\n', block).map_or(0, |end| end + 1) };
+        let mut from = 0;
+        if let Some(mut open) = self.open.take() {
+            let line = if open.in_line { next_line(block, 0) } else { 0 };
+            let cut = first_cut(block, line.min(complete), complete);
+            from = cut.unwrap_or(if complete == 0 { block.len() } else { complete });
+            self.feed(&mut open, &block[..from], complete == 0, take)?;
+            if cut.is_none() && !last {
+                self.open = Some(open);
+                self.base += from as u64;
+                return Ok(from);
+            }
+            self.close(open, take)?;
+        }
+        let to = if last { Some(block.len()) } else { last_cut(block, from, complete) };
+        let done = match to {
+            Some(to) => {
+                self.stretch(block, from, to, take)?;
+                to
+            }
+            None => {
+                // No cut in all of the block.
+                let end = if complete > from { complete } else { block.len() };
+                let assembler = Assembler::new(Limits::default(), self.base + from as u64);
+                let mut open = Open { assembler, finds: Vec::new(), ends: VecDeque::new(), in_line: false };
+                self.feed(&mut open, &block[from..end], complete <= from, take)?;
+                self.open = Some(open);
+                end
+            }
+        };
+        self.base += done as u64;
+        Ok(done)
+    }
+
+    /// Gives more of an open group to its assembler.
+    fn feed<E>(&mut self, open: &mut Open, bytes: &[u8], in_line: bool, take: &mut Take<'_, E>) -> Result<(), E> {
+        let start = open.assembler.position();
+        self.scanner.finds(bytes, &mut self.finds);
+        if in_line || open.in_line {
+            // A text may stand across the two blocks.
+            open.finds.push(start);
+        }
+        open.finds.extend(self.finds.iter().map(|find| start + find.at as u64));
+        open.in_line = in_line;
+        if self.want == Want::Hits {
+            open.ends.extend(memchr::memchr_iter(b'\n', bytes).map(|at| start + at as u64));
+        }
+        let mut events = Vec::new();
+        open.assembler.push(bytes, &mut events);
+        for event in events {
+            let found = open.finds.partition_point(|at| *at < event.end);
+            let looked_for = open.finds.drain(..found).any(|at| at >= event.offset) || event.truncated;
+            self.ends += open.ended_before(event.offset);
+            self.event(&event, looked_for, take)?;
+        }
+        Ok(())
+    }
+
+    fn close<E>(&mut self, mut open: Open, take: &mut Take<'_, E>) -> Result<(), E> {
+        while let Some(event) = open.assembler.finish() {
+            let looked_for = open.finds.iter().any(|at| (event.offset..event.end).contains(at)) || event.truncated;
+            self.ends += open.ended_before(event.offset);
+            self.event(&event, looked_for, take)?;
+        }
+        self.ends += open.ends.len() as u64;
+        Ok(())
+    }
+
+    /// Looks through what lies between two cuts.
+    fn stretch<E>(&mut self, block: &[u8], from: usize, to: usize, take: &mut Take<'_, E>) -> Result<(), E> {
+        let mut finds = std::mem::take(&mut self.finds);
+        let text = &block[..to];
+        self.scanner.finds(&text[from..], &mut finds);
+        finds.iter_mut().for_each(|find| find.at += from);
+        long_lines(text, from, &mut finds);
+        let (mut done, mut counted) = (from, from);
+        let mut next = 0;
+        while let Some(find) = finds.get(next) {
+            let mut start = line_start(text, find.at, done);
+            let mut end = next_line(text, find.at);
+            while start > done && !begins_event(&text[start..end]) {
+                start = line_start(text, start - 1, done);
+            }
+            end = first_cut(text, end, to).unwrap_or(to);
+            let count = finds[next..].iter().take_while(|find| find.at < end).count();
+            self.count(&text[counted..start]);
+            self.group(text, start, end, &finds[next..next + count], take)?;
+            (done, counted, next) = (end, start, next + count);
+        }
+        self.count(&text[counted..]);
+        self.finds = finds;
+        Ok(())
+    }
+
+    /// What lies between two cuts next to each other.
+    fn group<E>(
+        &mut self,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        finds: &[Find],
+        take: &mut Take<'_, E>,
+    ) -> Result<(), E> {
+        let group = &text[start..end];
+        let offset = self.base + start as u64;
+        let line = group.strip_suffix(b"\n").unwrap_or(group);
+        let coloured = finds.iter().any(|find| find.text >= self.own && self.is_colour(find.text));
+        let whole = memchr::memchr(b'\n', line).is_none() && line.first() != Some(&0) && line.len() <= LINE_BYTES;
+        if whole && !coloured && supervisor_prefix(line) == 0 {
+            return self.line(line.strip_suffix(b"\r").unwrap_or(line), start, offset, finds, take);
+        }
+        let mut assembler = Assembler::new(Limits::default(), offset);
+        let mut events = Vec::new();
+        assembler.push(group, &mut events);
+        while let Some(event) = assembler.finish() {
+            events.push(event);
+        }
+        let before = self.ends;
+        let base = self.base;
+        for event in events {
+            let place = |find: &Find| base + find.at as u64;
+            let looked_for = finds.iter().any(|find| (event.offset..event.end).contains(&place(find)));
+            self.ends = before;
+            self.count(&group[..(event.offset - offset) as usize]);
+            self.event(&event, looked_for || event.truncated, take)?;
+        }
+        self.ends = before;
+        Ok(())
+    }
+
+    fn is_colour(&self, text: u32) -> bool {
+        self.scanner.texts().get(text as usize).is_some_and(|text| text.bytes().first() == Some(&0x1b))
+    }
+
+    /// An event of one line, where it stands.
+    fn line<E>(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        offset: u64,
+        finds: &[Find],
+        take: &mut Take<'_, E>,
+    ) -> Result<(), E> {
+        let (rules, scratch) = (self.rules, &mut self.scratch);
+        let winner = first([Part::of_line(line)], |part, take| {
+            rules.rules.matching_at(part, start, finds, scratch, take);
+        });
+        let reads_like_error = || {
+            let marked = finds.iter().any(|find| find.text >= self.own);
+            marked && event::reads_like_error(line, &[Part::of_line(line)])
+        };
+        self.tell(winner, reads_like_error, line, |line_number, class, hit| {
+            take(Found { offset, line: line_number, lines: 1, text: line, class, hit })
+        })
+    }
+
+    /// An event that the assembler made.
+    fn event<E>(&mut self, event: &RawEvent, looked_for: bool, take: &mut Take<'_, E>) -> Result<(), E> {
+        if !looked_for {
+            return Ok(());
+        }
+        let text = event::plain(&event.text);
+        let (rules, scratch) = (self.rules, &mut self.scratch);
+        let winner = first(event::parts(&text), |part, take| rules.rules.matching(part, scratch, take));
+        let reads_like_error = || event::looks_like_error(&event.text);
+        self.tell(winner, reads_like_error, &text, |line, class, hit| {
+            take(Found { offset: event.offset, line, lines: event.lines, text: &event.text, class, hit })
+        })
+    }
+
+    /// What is to be told of an event, if anything: its line's number, its class and what the rule says.
+    fn tell<E>(
+        &self,
+        winner: Option<(&Entry, Part<'_>)>,
+        reads_like_error: impl Fn() -> bool,
+        text: &[u8],
+        take: impl FnOnce(u64, Option<Class>, Option<Hit>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match winner.map(|(entry, part)| (entry.kind, entry, part)) {
+            Some((Kind::Rule { class, .. }, entry, part)) => {
+                let hit = (self.want == Want::Hits).then(|| hit(entry, &part)).flatten();
+                take(self.line_number(), Some(class), hit.map(|hit| whole(hit, text)))
+            }
+            _ if self.want == Want::Classes && reads_like_error() => take(self.line_number(), None, None),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// With what stands around the words that the rule reads.
+fn whole(mut hit: Hit, event: &[u8]) -> Hit {
+    captures::fill(&mut hit.captures, event);
+    hit
+}
+
+/// Adds a find for every line that is longer than what is kept of one, in the order of the lines.
+fn long_lines(text: &[u8], from: usize, finds: &mut Vec<Find>) {
+    // A line this long covers a whole window.
+    let window = LINE_BYTES / 2;
+    let mut at = from;
+    let mut added = false;
+    while at + window <= text.len() {
+        if memchr::memchr(b'\n', &text[at..at + window]).is_none() {
+            finds.push(Find { at, text: LONG });
+            added = true;
+        }
+        at += window;
+    }
+    if added {
+        finds.sort_by_key(|find| find.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::classify::{builtin, builtin_samples};
+
+    /// Offset, line, lines, class, rule, text.
+    type Told = (u64, u64, u32, Option<Class>, Option<String>, Vec<u8>);
+
+    static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::compile(&builtin()).0);
+
+    /// One for each way.
+    static SCANNERS: LazyLock<Vec<(Way, Scanner)>> =
+        LazyLock::new(|| Way::all().into_iter().map(|way| (way, scanner(&RULES, Want::Classes, way))).collect());
+
+    /// Lines of every tool's samples.
+    static LINES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let samples = builtin_samples();
+        let lines = samples.iter().flat_map(|source| source.text.lines());
+        lines.filter(|line| !line.starts_with('#')).map(|line| line.as_bytes().to_vec()).collect()
+    });
+
+    /// Assembles all, asks about each event.
+    fn plainly(log: &[u8], want: Want) -> Vec<Told> {
+        let mut assembler = Assembler::new(Limits::default(), 0);
+        let mut events = Vec::new();
+        assembler.push(log, &mut events);
+        while let Some(event) = assembler.finish() {
+            events.push(event);
+        }
+        let told = events.into_iter().filter_map(|event| {
+            let hit = RULES.classify(&event.text);
+            if hit.is_none() && (want == Want::Hits || !event::looks_like_error(&event.text)) {
+                return None;
+            }
+            let line = memchr::memchr_iter(b'\n', &log[..event.offset as usize]).count() as u64 + 1;
+            let (line, rule) = match want {
+                Want::Hits => (line, hit.as_ref().map(|hit| hit.rule.clone())),
+                Want::Classes => (0, None),
+            };
+            Some((event.offset, line, event.lines, hit.map(|hit| hit.class), rule, event.text))
+        });
+        told.collect()
+    }
+
+    fn quickly(log: &[u8], want: Want, block: usize, scanner: &Scanner) -> Vec<Told> {
+        let mut bulk = Bulk::with(&RULES, want, 0, scanner.clone());
+        let mut told = Vec::new();
+        let (mut at, mut end) = (0, 0);
+        loop {
+            end = log.len().min(end.max(at) + block);
+            let last = end == log.len();
+            let done = bulk.push(&log[at..end], last, &mut |found: Found<'_>| {
+                let rule = found.hit.map(|hit| hit.rule);
+                told.push((found.offset, found.line, found.lines, found.class, rule, found.text.to_vec()));
+                Ok::<(), Infallible>(())
+            });
+            at += done.unwrap();
+            if last {
+                return told;
+            }
+        }
+    }
+
+    fn sample() -> impl Strategy<Value = Vec<u8>> + Clone {
+        any::<prop::sample::Index>().prop_map(|index| index.get(&LINES).clone())
+    }
+
+    /// One line of a log, odd ones too.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let known = sample();
+        let stamped = known.clone().prop_map(|line| [b"2026-01-02 03:04:05,678 - bot - ERROR - ", &line[..]].concat());
+        let coloured = (known.clone(), any::<prop::sample::Index>()).prop_map(|(mut line, at)| {
+            let at = at.index(line.len() + 1);
+            line.splice(at..at, *b"\x1b[31m");
+            line
+        });
+        let long = (known.clone(), known.clone(), 60_000..140_000_usize)
+            .prop_map(|(start, end, length)| [start, vec![b'x'; length], end].concat());
+        prop_oneof![
+            40 => known.clone(),
+            20 => stamped,
+            10 => known.clone().prop_map(|line| [b"  ", &line[..]].concat()),
+            5 => known.prop_map(|line| [b"\0\0", &line[..]].concat()),
+            5 => coloured,
+            5 => Just(Vec::new()),
+            5 => Just(b"Traceback (most recent call last):".to_vec()),
+            5 => Just(b"  File \"a.py\", line 1, in f".to_vec()),
+            2 => prop::collection::vec(any::<u8>(), 0..40),
+            1 => long,
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn a5_an_event_is_claimed_as_by_asking_every_pattern(
+            lines in prop::collection::vec(sample(), 1..4),
+            noise in prop::collection::vec(any::<u8>(), 0..20),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let mut text = lines.join(&b'\n');
+            let at = at.index(text.len() + 1);
+            text.splice(at..at, noise);
+            let plain = event::plain(&text);
+            let rule = |winner: Option<(&super::super::file::Entry, Part<'_>)>| winner.map(|(entry, _)| entry.id.clone());
+            let expected = rule(RULES.winner_plainly(event::parts(&plain)).filter(|(entry, _)| entry.kind != Kind::Ignore));
+            prop_assert_eq!(RULES.classify(&text).map(|hit| hit.rule), expected);
+        }
+
+        #[test]
+        fn a5_by_every_way_and_in_any_blocks_the_same_is_found_as_by_asking_everything(
+            lines in prop::collection::vec((line(), prop_oneof![4 => Just("\n"), 1 => Just("\r\n")]), 0..60),
+            cut in 0..3_usize,
+            block in prop_oneof![20..300_usize, 1000..100_000_usize],
+        ) {
+            let mut log: Vec<u8> = lines.iter().flat_map(|(line, end)| [&line[..], end.as_bytes()].concat()).collect();
+            log.truncate(log.len().saturating_sub(cut));
+            for want in [Want::Hits, Want::Classes] {
+                let expected = plainly(&log, want);
+                for (way, scanner) in SCANNERS.iter() {
+                    let got = quickly(&log, want, block, scanner);
+                    prop_assert_eq!(&got, &expected, "{:?} {:?} in blocks of {}", way, want, block);
+                }
+            }
+        }
+    }
+}

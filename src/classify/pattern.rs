@@ -1,0 +1,165 @@
+//! One rule's pattern: read at once, compiled when a text it needs is first found. Pure.
+//!
+//! Most rules of most packs never meet a line they could match, so most are never compiled: start-up and memory
+//! are those of the rules in use. What could fail to compile is compiled at once, so that a mistake is told at the start.
+
+use std::sync::{Arc, OnceLock};
+
+use regex_automata::meta::Regex;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
+
+use super::facts::{Begins, Facts, MAX_NESTING, last_line};
+use super::literal::{Literal, Reach};
+
+/// The most memory one compiled pattern may take, in bytes: `(\w{100}){100}` must not take the machine along.
+const MAX_COMPILED: usize = 1 << 20;
+
+/// The states that a pattern may have to be compiled later: far below [`MAX_COMPILED`] at 64 bytes each.
+const SURELY_SMALL: usize = MAX_COMPILED / 64 / 4;
+
+/// The memory of a pattern's lazily built automaton, in bytes; lines are short, so it stays small.
+const MAX_AUTOMATON: usize = 256 << 10;
+
+/// How many places of a pattern's texts are tried one by one before the whole part is searched once.
+const MAX_TRIES: usize = 4;
+
+/// A pattern.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    text: String,
+    facts: Facts,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+/// A text's bytes, which of them stand for either case, and how far behind the start it is: at least, at most.
+type Need = (&'static [u8], &'static [u8], usize, Option<usize>);
+
+/// What was found out of a shipped pattern when the program was built.
+struct Known {
+    pattern: &'static str,
+    needs: Option<&'static [Need]>,
+    begins: Begins,
+    groups: &'static [&'static str],
+    may_be_empty: bool,
+    states: usize,
+}
+
+// `static KNOWN: &[Known]`, by pattern.
+include!(concat!(env!("OUT_DIR"), "/known.rs"));
+
+impl Known {
+    fn facts(&self) -> Facts {
+        let text = |&(bytes, fold, least, most): &Need| (Literal::of_parts(bytes, fold), Reach { least, most });
+        Facts {
+            needs: self.needs.map(|needs| needs.iter().map(text).collect()),
+            begins: self.begins,
+            groups: self.groups.iter().map(ToString::to_string).collect(),
+            may_be_empty: self.may_be_empty,
+            states: self.states,
+        }
+    }
+}
+
+/// What is wrong with a pattern, in words.
+pub(super) struct Wrong(pub(super) String);
+
+impl Pattern {
+    /// Reads the pattern, and compiles it if that could fail.
+    pub(super) fn new(text: &str) -> Result<Self, Wrong> {
+        let facts = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
+            Ok(number) => KNOWN[number].facts(),
+            Err(_) => Facts::of(text).map_err(Wrong)?,
+        };
+        let large = facts.states > SURELY_SMALL;
+        let pattern = Self(Arc::new(Inner { text: text.to_owned(), facts, compiled: OnceLock::new() }));
+        if large {
+            let compiled = compile(text).map_err(Wrong)?;
+            let _ = pattern.0.compiled.set(Some(compiled));
+        }
+        Ok(pattern)
+    }
+
+    /// As it was written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Texts of which every match holds at least one; `None`: every event has to be asked.
+    pub(super) fn needs(&self) -> Option<&[(Literal, Reach)]> {
+        self.0.facts.needs.as_deref()
+    }
+
+    /// The names of its groups.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &str> {
+        self.0.facts.groups.iter().map(String::as_str)
+    }
+
+    /// Whether it may match a place between two bytes.
+    pub(super) fn may_be_empty(&self) -> bool {
+        self.0.facts.may_be_empty
+    }
+
+    /// Compiled. `None` does not happen: [`Pattern::new`] compiled what could fail.
+    pub(super) fn regex(&self) -> Option<&Regex> {
+        self.0.compiled.get_or_init(|| compile(&self.0.text).ok()).as_ref()
+    }
+
+    /// Whether it matches anywhere.
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+        self.regex().is_some_and(|regex| regex.is_match(text))
+    }
+
+    /// The same, when all the texts that it needs are known to stand at `finds` (at which byte, behind how many).
+    pub(super) fn is_match_at(&self, text: &[u8], finds: impl ExactSizeIterator<Item = (usize, Reach)>) -> bool {
+        let Some(regex) = self.regex() else { return false };
+        let starts_at = |start: usize| regex.is_match(Input::new(text).range(start..).anchored(Anchored::Yes));
+        if finds.len() > MAX_TRIES {
+            return regex.is_match(text);
+        }
+        match self.0.facts.begins {
+            Begins::Anywhere => regex.is_match(text),
+            Begins::Near => {
+                for (at, reach) in finds {
+                    let most = reach.most.unwrap_or(reach.least);
+                    if at >= reach.least && (at.saturating_sub(most)..=at - reach.least).any(starts_at) {
+                        return true;
+                    }
+                }
+                false
+            }
+            Begins::Line => {
+                let mut tried = None;
+                for (at, _) in finds {
+                    let line = memchr::memrchr(b'\n', &text[..at]).map_or(0, |end| end + 1);
+                    if tried == Some(line) {
+                        continue;
+                    }
+                    // A bare CR begins a line too, and `[^\n]` goes across it: then any of them may be the start.
+                    if memchr::memchr(b'\r', &text[line..at]).is_some() {
+                        return regex.is_match(text);
+                    }
+                    if starts_at(line) {
+                        return true;
+                    }
+                    tried = Some(line);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// How every pattern is compiled: bytes, ASCII classes, `^` and `$` at every line.
+fn compile(text: &str) -> Result<Regex, String> {
+    let syntax = syntax::Config::new().unicode(false).utf8(false).multi_line(true).crlf(true).nest_limit(MAX_NESTING);
+    let config =
+        Regex::config().utf8_empty(false).nfa_size_limit(Some(MAX_COMPILED)).hybrid_cache_capacity(MAX_AUTOMATON);
+    Regex::builder().configure(config).syntax(syntax).build(text).map_err(|error| match error.size_limit() {
+        Some(limit) => format!("compiled, it exceeds the size limit of {limit} bytes"),
+        None => last_line(&error.to_string()),
+    })
+}

@@ -1,0 +1,145 @@
+//! Finds level and message in lines that are fields: a JSON object, `time=… level=… msg=…`. Pure.
+
+use super::super::event::Level;
+use super::Head;
+use super::level::level_word;
+use super::words::blanks;
+
+/// How many fields are looked at.
+const MAX_FIELDS: usize = 64;
+
+/// Level and message of a line that consists of fields.
+pub(super) fn fields(text: &[u8]) -> Option<Head> {
+    match text.first()? {
+        b'{' => json(text),
+        b't' | b'l' | b'c' => logfmt(text),
+        _ => None,
+    }
+}
+
+fn is_level(key: &[u8]) -> bool {
+    const KEYS: [&[u8]; 9] =
+        [b"level", b"levelname", b"severity", b"lvl", b"@l", b"Level", b"log.level", b"loglevel", b"log_level"];
+    KEYS.contains(&key)
+}
+
+/// The level of a JSON object that a logger wrote.
+///
+/// All of the object is the message: rules tell by its keys and quotes whose words stand where.
+fn json(text: &[u8]) -> Option<Head> {
+    let mut at = 1;
+    for _ in 0..MAX_FIELDS {
+        at += blanks(&text[at..]);
+        let key = string(text, at)?;
+        at += key.len() + 2;
+        at += blanks(&text[at..]);
+        if text.get(at) != Some(&b':') {
+            return None;
+        }
+        at += 1 + blanks(&text[at + 1..]);
+        if is_level(key)
+            && let Some(level) = json_level(text, at)
+        {
+            return Some(Head { length: 0, level: Some(level), more: false });
+        }
+        at += value_length(&text[at..])?;
+        at += blanks(&text[at..]);
+        if text.get(at) != Some(&b',') {
+            return None;
+        }
+        at += 1;
+    }
+    None
+}
+
+/// A level as a word, or as the numbers of pino and bunyan (10 to 60) and of syslog (0 to 7).
+fn json_level(text: &[u8], at: usize) -> Option<Level> {
+    let word = string(text, at).unwrap_or_else(|| &text[at..at + digits(&text[at..])]);
+    if !word.first()?.is_ascii_digit() {
+        return level_word(word);
+    }
+    Some(match std::str::from_utf8(word).ok()?.parse::<u32>().ok()? {
+        0..=3 | 50.. => Level::Error,
+        4 | 40..=49 => Level::Warning,
+        5 | 6 | 30..=39 => Level::Info,
+        _ => Level::Debug,
+    })
+}
+
+/// The content of the string at this place, as it is written.
+fn string(text: &[u8], at: usize) -> Option<&[u8]> {
+    let inner = text.get(at..)?.strip_prefix(b"\"")?;
+    Some(&inner[..string_end(inner)?])
+}
+
+/// Where the string ends whose content this is.
+fn string_end(inner: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', inner.get(at..)?)?;
+        if inner[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+/// How long a JSON value is; `None` when its end is not there.
+fn value_length(text: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_u32);
+    loop {
+        match text.get(at)? {
+            b'"' => at += string_end(&text[at + 1..])? + 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return Some(at),
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            b',' if depth == 0 => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// logrus, slog and others: `time="…" level=warning msg="…"`. The message is the last field's value, else it begins at
+/// the field: the quotes of those behind it must not be taken for each other.
+fn logfmt(text: &[u8]) -> Option<Head> {
+    let starts = [&b"time="[..], b"ts=", b"t=", b"level=", b"lvl=", b"caller="];
+    if !starts.iter().any(|start| text.starts_with(start)) {
+        return None;
+    }
+    let (mut at, mut level, mut message) = (0, None, None);
+    for _ in 0..MAX_FIELDS {
+        let rest = &text[at..];
+        let key = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"_.@-".contains(b)).count();
+        if key == 0 || rest.get(key) != Some(&b'=') {
+            break;
+        }
+        let from = at + key + 1;
+        let quoted = text.get(from) == Some(&b'"');
+        let value = match string(text, from) {
+            Some(value) => value,
+            None if quoted => &text[from + 1..],
+            None => &text[from..from + text[from..].iter().take_while(|b| **b != b' ').count()],
+        };
+        let end = (from + value.len() + 2 * usize::from(quoted)).min(text.len());
+        if is_level(&rest[..key]) {
+            level = level.or_else(|| level_word(value));
+        } else if matches!(&rest[..key], b"msg" | b"message") && message.is_none() {
+            let last = text[end..].trim_ascii().is_empty();
+            message = Some(if last { from + usize::from(quoted) } else { at });
+        }
+        at = end + blanks(&text[end..]);
+    }
+    level?;
+    // Without a field for it the message is what follows the fields.
+    Some(Head { length: message.unwrap_or(at), level, more: false })
+}
+
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|b| b.is_ascii_digit()).count()
+}

@@ -1,0 +1,213 @@
+//! An ordered table of entries, asked by the texts they need. Pure.
+
+use std::sync::{Arc, OnceLock};
+
+use super::event::{Part, Place};
+use super::file::{At, Entry, Kind};
+use super::literal::{Literal, Reach};
+use super::scan::{Find, Scanner};
+
+/// Entries, and the texts by which they are found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub(super) entries: Arc<[Entry]>,
+    index: Arc<OnceLock<Index>>,
+}
+
+#[derive(Debug)]
+struct Index {
+    texts: Vec<Literal>,
+    /// Made when the first part is asked about: a search through a log has one of its own.
+    scanner: OnceLock<Scanner>,
+    /// Text → who needs it.
+    uses: Vec<Vec<Use>>,
+    /// Entries without a text, asked about every part.
+    slow: Vec<u32>,
+    /// Ignores without a text, asked when a rule behind them claims a part.
+    slow_ignores: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    entry: u32,
+    reach: Reach,
+}
+
+/// An entry whose text stands in the part.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    entry: u32,
+    at: usize,
+    reach: Reach,
+}
+
+/// What one question needs again and again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    finds: Vec<Find>,
+    candidates: Vec<Candidate>,
+}
+
+impl Index {
+    fn new(entries: &[Entry]) -> Self {
+        let mut needed: Vec<(&Literal, Use)> = Vec::new();
+        let (mut slow, mut slow_ignores) = (Vec::new(), Vec::new());
+        for (number, entry) in (0..).zip(entries) {
+            match entry.pattern.needs() {
+                Some(texts) => {
+                    needed.extend(texts.iter().map(|(text, reach)| (text, Use { entry: number, reach: *reach })));
+                }
+                None if entry.kind == Kind::Ignore => slow_ignores.push(number),
+                None => slow.push(number),
+            }
+        }
+        needed.sort_by_key(|(text, used)| (*text, used.entry));
+        let (mut texts, mut uses): (Vec<Literal>, Vec<Vec<Use>>) = (Vec::new(), Vec::new());
+        for (text, used) in needed {
+            if texts.last() != Some(text) {
+                texts.push(*text);
+                uses.push(Vec::new());
+            }
+            if let Some(last) = uses.last_mut() {
+                last.push(used);
+            }
+        }
+        Self { texts, scanner: OnceLock::new(), uses, slow, slow_ignores }
+    }
+}
+
+impl Table {
+    pub(super) fn new(entries: Vec<Entry>) -> Self {
+        Self { entries: entries.into(), index: Arc::default() }
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::new(&self.entries))
+    }
+
+    /// The texts that are searched for.
+    pub(super) fn texts(&self) -> &[Literal] {
+        &self.index().texts
+    }
+
+    /// Whether every event has to be asked: some rule has no text.
+    pub(super) fn is_slow(&self) -> bool {
+        !self.index().slow.is_empty()
+    }
+
+    /// Finds the texts of this part. `take` gets each entry whose pattern matches, in order, until it says stop.
+    pub(super) fn matching<'t>(
+        &'t self,
+        part: &Part<'_>,
+        scratch: &mut Scratch,
+        take: &mut dyn FnMut(&'t Entry) -> bool,
+    ) {
+        let mut finds = std::mem::take(&mut scratch.finds);
+        let index = self.index();
+        index.scanner.get_or_init(|| Scanner::new(index.texts.clone())).finds(part.line, &mut finds);
+        self.matching_at(part, 0, &finds, scratch, take);
+        scratch.finds = finds;
+    }
+
+    /// The same where the finds are known; `base` is the byte at which the part's line begins for them.
+    pub(super) fn matching_at<'t>(
+        &'t self,
+        part: &Part<'_>,
+        base: usize,
+        finds: &[Find],
+        scratch: &mut Scratch,
+        take: &mut dyn FnMut(&'t Entry) -> bool,
+    ) {
+        let index = self.index();
+        let candidates = &mut scratch.candidates;
+        candidates.clear();
+        for find in finds {
+            // What stands behind these are marks of who searched, not texts of ours.
+            let Some(uses) = index.uses.get(find.text as usize) else { continue };
+            candidates.extend(uses.iter().map(|used| Candidate {
+                entry: used.entry,
+                at: find.at - base,
+                reach: used.reach,
+            }));
+        }
+        let ignores = &index.slow_ignores;
+        // An ignore that claims one part of a traceback speaks for all of it, whether a rule wants that part or not.
+        let whole = part.place == Place::Whole;
+        if candidates.is_empty() && index.slow.is_empty() && (whole || ignores.is_empty()) {
+            return;
+        }
+        // Few, mostly one.
+        candidates.sort_unstable_by_key(|candidate| (candidate.entry, candidate.at));
+        let mut known = candidates.chunk_by(|a, b| a.entry == b.entry).peekable();
+        let mut slow = index.slow.iter().copied().peekable();
+        let mut ignores = ignores.iter().copied().peekable();
+        // Those before this entry, asked only now: most parts are claimed by nobody.
+        let mut ignored = |before: u32, take: &mut dyn FnMut(&'t Entry) -> bool| {
+            while let Some(ignore) = ignores.next_if(|ignore| *ignore < before) {
+                let ignore = &self.entries[ignore as usize];
+                if ignore.pattern.is_match(ignore.sees(part)) && !take(ignore) {
+                    return true;
+                }
+            }
+            false
+        };
+        loop {
+            let next = known.peek().map(|found| found[0].entry);
+            let next_slow = slow.peek().copied();
+            let (number, found) = match (next, next_slow) {
+                (None, None) => {
+                    if !whole {
+                        ignored(u32::MAX, take);
+                    }
+                    return;
+                }
+                (Some(number), other) if other.is_none_or(|other| number < other) => {
+                    (number, known.next().unwrap_or_default())
+                }
+                (_, Some(number)) => {
+                    slow.next();
+                    (number, &[][..])
+                }
+                (Some(_), None) => return,
+            };
+            let entry = &self.entries[number as usize];
+            if !claims(entry, part, found) {
+                continue;
+            }
+            if ignored(number, take) {
+                return;
+            }
+            if !take(entry) {
+                return;
+            }
+        }
+    }
+
+    /// The same, asking every pattern: what the search for texts is held against.
+    pub(super) fn matching_plainly<'t>(&'t self, part: &Part<'_>, take: &mut dyn FnMut(&'t Entry) -> bool) {
+        for entry in self.entries.iter() {
+            if entry.pattern.is_match(entry.sees(part)) && !take(entry) {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether the entry's pattern matches the part in which its texts stand at these places.
+fn claims(entry: &Entry, part: &Part<'_>, found: &[Candidate]) -> bool {
+    let text = entry.sees(part);
+    if found.is_empty() {
+        return entry.pattern.is_match(text);
+    }
+    // Texts before the message, or behind what is looked at of a long part, do not count.
+    let skipped = match entry.at {
+        At::Line => 0,
+        At::Message => part.line.len() - text.len(),
+    };
+    let first = found.partition_point(|candidate| candidate.at < skipped);
+    let found = &found[first..];
+    let last = found.partition_point(|candidate| candidate.at - skipped < text.len());
+    let found = &found[..last];
+    !found.is_empty()
+        && entry.pattern.is_match_at(text, found.iter().map(|candidate| (candidate.at - skipped, candidate.reach)))
+}
