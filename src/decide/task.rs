@@ -160,6 +160,18 @@ pub enum Repair {
 }
 
 impl Repair {
+    /// Whether the system shows by itself, even after a power cut that took its announcement back, that it was done: asked
+    /// again, it answers *sound*, and doing it twice does no harm. What moves a file, runs a command or touches the bot
+    /// does not.
+    #[must_use]
+    pub const fn shows_itself(&self) -> bool {
+        match self {
+            Self::Redownload { from: Fetch::Command { .. }, .. } => false,
+            Self::Redownload { .. } | Self::RestoreAccess { .. } | Self::CreateDirectory { .. } => true,
+            Self::Quarantine { .. } | Self::Command { .. } | Self::RestartBot { .. } => false,
+        }
+    }
+
     /// The word for it in records.
     #[must_use]
     pub const fn strategy(&self) -> Strategy {

@@ -12,11 +12,14 @@ use crate::acquire::{Checkpoint, Identity, Milestones, Read, StreamId};
 use crate::assemble::{Assembler, Limits, RawEvent};
 use crate::classify::Rules;
 use crate::correlate::{Item, Meaning};
-use crate::ledger::store::Change;
-use crate::vocab::{Captures, redact};
+use crate::ledger::store::{Change, Unclassified};
+use crate::vocab::{Captures, redact, rfc3339, shorten};
 
 /// How much of an event's text goes into records: enough for the cause and its surroundings.
 const TEXT_MAX: usize = 16 * 1024;
+
+/// How much of an unknown error is kept, in UTF-16 units.
+const UNKNOWN_MAX: usize = 1000;
 
 /// A position without anything found is written this often at most; after a crash so much is read again.
 const QUIET_CHECKPOINT: Duration = Duration::from_secs(1);
@@ -241,11 +244,26 @@ impl Intake {
         let Some(book) = rules.get(&place.source).cloned() else { return Some(()) };
         let now = super::run::wall();
         // One chunk is one batch: its position and what was found in it must commit together.
-        let items: Vec<Item> = events.into_iter().flat_map(|event| meanings(&book, &event, self.zone, now)).collect();
-        if items.is_empty() { Some(()) } else { self.send(stream, items).await }
+        let (mut items, mut unknown) = (Vec::new(), BTreeMap::new());
+        for event in events {
+            let found = meanings(&book, &event, self.zone, now);
+            if found.is_empty()
+                && let Some(shape) = book.unclassified(&event.text)
+            {
+                note_unknown(&mut unknown, &place.source, shape, &event, now);
+            }
+            items.extend(found);
+        }
+        let unknown: Vec<Change> = unknown.into_values().map(Change::Unclassified).collect();
+        if items.is_empty() && unknown.is_empty() { Some(()) } else { self.send_with(stream, items, unknown).await }
     }
 
     async fn send(&mut self, stream: StreamId, items: Vec<Item>) -> Option<()> {
+        self.send_with(stream, items, Vec::new()).await
+    }
+
+    /// Sends what was found, with other changes that belong to the new position.
+    async fn send_with(&mut self, stream: StreamId, items: Vec<Item>, others: Vec<Change>) -> Option<()> {
         let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
         let offset = place.assembler.safe_offset();
         if let Some(cursor) = place.milestones.reached(offset) {
@@ -258,7 +276,8 @@ impl Intake {
         // A journal is found again by its cursor; offsets there begin anew with each run.
         let offset = if matches!(place.identity, Identity::Journal { .. }) { 0 } else { offset };
         let checkpoint = Checkpoint { source: source.clone(), identity: place.identity.clone(), offset };
-        let mut progress = vec![Change::Checkpoint { stream: key, checkpoint }];
+        let mut progress = others;
+        progress.push(Change::Checkpoint { stream: key, checkpoint });
         progress.extend(old.and_then(|old| self.forget(&source, old)));
         self.out.send(Batch { source, file, items, progress }).await.ok()
     }
@@ -285,6 +304,28 @@ fn meanings(rules: &Rules, event: &RawEvent, zone: i32, now: DateTime<Utc>) -> V
     let dated = event.stamp.is_some();
     let item = |meaning| Item { offset: event.offset, text: text.clone(), truncated, at, dated, meaning };
     signal.into_iter().chain(hit).map(item).collect()
+}
+
+/// Counts an event that reads like an error though no rule knows it, with those of the batch that are alike.
+fn note_unknown(
+    unknown: &mut BTreeMap<String, Unclassified>,
+    source: &str,
+    shape: String,
+    event: &RawEvent,
+    now: DateTime<Utc>,
+) {
+    let text = redact(&String::from_utf8_lossy(&event.text)).into_owned();
+    let text = shorten(&text, UNKNOWN_MAX).to_string();
+    let last_at = rfc3339(now);
+    let new = || Unclassified {
+        source: source.to_owned(),
+        shape: redact(&shape).into_owned(),
+        text: text.clone(),
+        count: 0,
+        last_at: last_at.clone(),
+    };
+    let known = unknown.entry(shape.clone()).or_insert_with(new);
+    (known.count, known.text, known.last_at) = (known.count + 1, text, last_at);
 }
 
 /// The head and the end of a long event: the end names the cause.

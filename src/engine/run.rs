@@ -14,7 +14,7 @@ use super::{Case, Effect, Input, Row, RowKind, State};
 use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
 use crate::ledger::store::Change;
-use crate::ledger::{Error, Ledger};
+use crate::ledger::{Error, Force, Ledger};
 use crate::outbox::TelegramSettings;
 use crate::publish::terminal::Terminal;
 use crate::supervise::{BotCommand, BotEvent};
@@ -190,7 +190,7 @@ impl Loop {
             }
         }
         // What waited for the state directory is new to those who deliver it.
-        let waited = self.commit(changes).await;
+        let waited = self.commit(force(&later), changes).await;
         if owed || waited {
             self.parts.owed.notify_one();
         }
@@ -207,14 +207,14 @@ impl Loop {
 
     /// Commits; while the state directory cannot be written, changes wait in memory and the work goes on. `true`: some
     /// that waited are written now.
-    async fn commit(&mut self, changes: Vec<Change>) -> bool {
+    async fn commit(&mut self, force: Force, changes: Vec<Change>) -> bool {
         let mut all = std::mem::take(&mut self.backlog);
         let waiting = all.len();
         all.extend(changes);
         if all.is_empty() {
             return false;
         }
-        match self.parts.ledger.commit(all.clone()).await {
+        match self.parts.ledger.commit(force, all.clone()).await {
             Ok(()) if waiting > 0 => {
                 tracing::info!("the state directory can be written again");
                 true
@@ -354,6 +354,17 @@ impl Loop {
     }
 }
 
+/// A repair that moves a file or runs a command, and an order to the bot, must not begin before its announcement is on the
+/// disk. Others show themselves: they begin as soon as a crash of this program cannot take the announcement back.
+fn force(effects: &[Effect]) -> Force {
+    let begins = |effect: &Effect| match effect {
+        Effect::Start(task) => matches!(&task.work, Work::Act(repair) if !repair.shows_itself()),
+        Effect::Bot { .. } => true,
+        _ => false,
+    };
+    if effects.iter().any(begins) { Force::Now } else { Force::Later }
+}
+
 /// Without the changes that a later one makes void: of each row and position only the last state counts. So a long
 /// time without a disk fills the memory with records only.
 fn latest(changes: Vec<Change>) -> Vec<Change> {
@@ -370,7 +381,7 @@ fn latest(changes: Vec<Change>) -> Vec<Change> {
                 seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
             }
             Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
-            Change::Record { .. } => true,
+            Change::Record { .. } | Change::Unclassified(_) => true,
         })
         .collect();
     kept.reverse();

@@ -64,7 +64,17 @@ pub enum Error {
     Stopped,
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// When a transaction must have reached the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Before its caller goes on: what it announces is then begun, and could not be told from the system afterwards.
+    Now,
+    /// With a later one: a crash of this program loses nothing, a power cut may take the last moment back, as a whole, its
+    /// position in the log too, so that it is read and asked about again.
+    Later,
+}
+
+type Job = (Force, Box<dyn FnOnce(&mut Connection) + Send>);
 
 /// A handle on the state database; clones share the one writer.
 #[derive(Clone)]
@@ -102,7 +112,13 @@ impl Ledger {
         thread::Builder::new()
             .name("ledger".into())
             .spawn(move || {
-                for job in jobs {
+                let mut current = None;
+                for (force, job) in jobs {
+                    if current != Some(force) {
+                        let value = if force == Force::Now { "FULL" } else { "NORMAL" };
+                        // Refused, it stays as it was, and the next one asks again.
+                        current = connection.pragma_update(None, "synchronous", value).is_ok().then_some(force);
+                    }
                     job(&mut connection);
                 }
             })
@@ -110,7 +126,7 @@ impl Ledger {
         Ok(Self { path: Arc::new(path), writer, reader: Arc::new(Mutex::new(reader)), _lock: Arc::new(lock) })
     }
 
-    /// Runs `work` in one transaction on the writer thread and commits it; an error rolls all of it back.
+    /// Runs `work` in one transaction on the writer thread and commits it to the disk; an error rolls all of it back.
     ///
     /// # Errors
     /// What `work` or the commit failed with.
@@ -119,8 +135,20 @@ impl Ledger {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.write_by(Force::Now, work).await
+    }
+
+    /// The same; when it must have reached the disk is the caller's choice.
+    ///
+    /// # Errors
+    /// What `work` or the commit failed with.
+    pub async fn write_by<T, F>(&self, force: Force, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job = Box::new(move |connection: &mut Connection| {
             let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
                 let value = work(&transaction)?;
                 transaction.commit()?;
@@ -131,7 +159,7 @@ impl Ledger {
         });
         let writer = self.writer.clone();
         // The queue is short and drains in microseconds; when it is full the caller waits off the runtime.
-        if let Err(mpsc::TrySendError::Full(job)) = writer.try_send(job) {
+        if let Err(mpsc::TrySendError::Full(job)) = writer.try_send((force, job)) {
             tokio::task::spawn_blocking(move || writer.send(job))
                 .await
                 .map_err(|_| Error::Stopped)?
@@ -141,6 +169,21 @@ impl Ledger {
             .await
             .map_err(|_| Error::Stopped)?
             .map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+    }
+
+    /// Forces to the disk what was committed so far. Blocking: as long as the disk takes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn force(&self) -> Result<(), Error> {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push("-wal");
+        let path = PathBuf::from(path);
+        match std::fs::File::open(&path).and_then(|log| log.sync_data()) {
+            // Without a log all of it is in the database, which was forced when it went there.
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path, source }),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a short query on the read-only connection. Blocking: microseconds for the queries of this program.

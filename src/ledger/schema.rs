@@ -11,13 +11,13 @@ use super::Error;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step a format. The first makes a new database; each later one changes the one before.
-const STEPS: &[&str] = &[include_str!("schema/1.sql")];
+const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// Sets the database up and migrates it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Sqlite { path: path.into(), source };
     connection.busy_timeout(BUSY).map_err(fail)?;
-    // FULL: an intent must be on disk before the repair it announces. WAL keeps readers apart.
+    // FULL until a transaction says otherwise ([`super::Force`]). WAL keeps readers apart.
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
         .map_err(fail)?;

@@ -2,12 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{Error, Ledger, outbox};
+use super::{Error, Force, Ledger, outbox};
 use crate::acquire::Checkpoint;
 use crate::vocab::Notice;
 
 /// How many records stay in the database after they are in the records file.
 const RECORDS_KEPT: u64 = 50_000;
+
+/// How many kinds of unknown errors are kept, those seen last.
+const UNCLASSIFIED_KEPT: u32 = 500;
 
 /// How many ended incidents stay in the database.
 const INCIDENTS_KEPT: u32 = 10_000;
@@ -42,6 +45,8 @@ pub enum Change {
     },
     /// Owe people a notice.
     Notice(Box<Notice>),
+    /// Events that read like errors came, and no rule knows them.
+    Unclassified(Unclassified),
     /// A stream was worked off so far.
     Checkpoint {
         /// The stream's key within its source.
@@ -58,6 +63,21 @@ pub enum Change {
     },
 }
 
+/// Events that read like errors and are alike, though no rule knows them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Unclassified {
+    /// The source that said so.
+    pub source: String,
+    /// What they share.
+    pub shape: String,
+    /// One of them, secrets redacted.
+    pub text: String,
+    /// How many.
+    pub count: u64,
+    /// When the last of them was written, RFC 3339.
+    pub last_at: String,
+}
+
 /// A stored row: kind, identifier, JSON.
 pub type StoredRow = (String, String, String);
 
@@ -66,8 +86,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the database refuses; then none of them was made.
-    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), Error> {
-        self.write(move |tx| changes.iter().try_for_each(|change| apply(tx, change))).await
+    pub async fn commit(&self, force: Force, changes: Vec<Change>) -> Result<(), Error> {
+        self.write_by(force, move |tx| changes.iter().try_for_each(|change| apply(tx, change))).await
     }
 
     /// Every row of the engine's state. Of ended incidents only those matter to it that ended lately, or that counted
@@ -195,6 +215,7 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
             .prepare_cached("INSERT INTO record (seq, incident, json) VALUES (?1, ?2, ?3)")?
             .execute((sql(*seq), incident, json)),
         Change::Notice(notice) => return outbox::put(tx, notice),
+        Change::Unclassified(event) => return note_unclassified(tx, event),
         Change::Checkpoint { stream, checkpoint } => {
             let json =
                 serde_json::to_string(checkpoint).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
@@ -206,6 +227,47 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
         }
     }
     .map(drop)
+}
+
+fn note_unclassified(tx: &Transaction<'_>, event: &Unclassified) -> rusqlite::Result<()> {
+    let known = tx
+        .prepare_cached(
+            "UPDATE unclassified SET count = count + ?3, text = ?4, last_at = ?5 WHERE source = ?1 AND shape = ?2",
+        )?
+        .execute(params![event.source, event.shape, sql(event.count), event.text, event.last_at])?;
+    if known > 0 {
+        return Ok(());
+    }
+    tx.prepare_cached(
+        "INSERT INTO unclassified (source, shape, count, text, first_at, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+    )?
+    .execute(params![event.source, event.shape, sql(event.count), event.text, event.last_at])?;
+    tx.prepare_cached(
+        "DELETE FROM unclassified WHERE (source, shape) IN \
+         (SELECT source, shape FROM unclassified ORDER BY last_at DESC LIMIT -1 OFFSET ?1)",
+    )?
+    .execute([UNCLASSIFIED_KEPT])
+    .map(drop)
+}
+
+/// Unknown errors, the latest first; none where the state is older than this table.
+#[must_use]
+pub fn unclassified(db: &Connection, limit: u32) -> Vec<Unclassified> {
+    let read = || -> rusqlite::Result<Vec<Unclassified>> {
+        let mut query =
+            db.prepare("SELECT source, shape, text, count, last_at FROM unclassified ORDER BY last_at DESC LIMIT ?1")?;
+        let rows = query.query_map([limit], |row| {
+            Ok(Unclassified {
+                source: row.get(0)?,
+                shape: row.get(1)?,
+                text: row.get(2)?,
+                count: row.get::<_, i64>(3)?.unsigned_abs(),
+                last_at: row.get(4)?,
+            })
+        })?;
+        rows.collect()
+    };
+    read().unwrap_or_default()
 }
 
 /// SQLite's integers are signed; record numbers never come near the limit.

@@ -42,6 +42,10 @@ const READERS_READY: Duration = Duration::from_secs(2);
 /// Records written to the file at once.
 const EXPORT_BATCH: u32 = 2_000;
 
+/// Records go to their file this much later: the repair that the first of them announces needs the disk itself, and what
+/// is said of one fault goes there together.
+const EXPORT_DELAY: Duration = Duration::from_millis(20);
+
 /// How often a records file that could not be written is tried again.
 const EXPORT_RETRY: Duration = Duration::from_secs(5);
 
@@ -331,8 +335,11 @@ async fn export(ledger: Ledger, mut file: RecordsFile, recorded: Arc<Notify>, st
             Ok(records) if records.is_empty() => false,
             Ok(records) => {
                 let more = records.len() == EXPORT_BATCH as usize;
+                let durable = ledger.clone();
                 let done = tokio::task::spawn_blocking(move || {
-                    let result = file.append(&records);
+                    // A power cut must not take back what the file tells already: its number would come again.
+                    let result = durable.force().map_err(|error| error.to_string());
+                    let result = result.and_then(|()| file.append(&records).map_err(|error| error.to_string()));
                     (file, result)
                 })
                 .await;
@@ -362,7 +369,10 @@ async fn export(ledger: Ledger, mut file: RecordsFile, recorded: Arc<Notify>, st
             }
         }
         tokio::select! {
-            () = recorded.notified() => {}
+            () = recorded.notified() => tokio::select! {
+                () = tokio::time::sleep(EXPORT_DELAY) => {}
+                () = stop.cancelled() => {}
+            },
             () = tokio::time::sleep(EXPORT_RETRY), if failed => {}
             () = stop.cancelled() => {}
         }

@@ -33,7 +33,7 @@ pub fn run(args: RunArgs, file: Option<&Path>, around: Surroundings) -> Done {
     let (terminal, shown) = Terminal::start(style)
         .map_err(|error| Failure::failed(format!("failed to start the terminal's thread: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("failed to start the runtime: {error}")))?;

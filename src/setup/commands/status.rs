@@ -16,6 +16,9 @@ use crate::vocab::{clean_line, rfc3339, shorten};
 /// How much of a subject or sentence a table shows, in characters.
 const SHOWN: usize = 60;
 
+/// How many kinds of unknown errors are shown.
+const UNKNOWN_MAX: u32 = 500;
+
 /// How many lines of an incident's story are read at most.
 const STORY_MAX: u32 = 10_000;
 
@@ -51,6 +54,7 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
     let owed = count(
         "SELECT count(*) FROM notice n WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.key = n.key AND d.state = 'sent' AND d.revision >= n.revision)",
     );
+    let unknown = db.as_ref().map(|db| store::unclassified(db, UNKNOWN_MAX)).unwrap_or_default();
     let open = cases.iter().filter(|case| !case.ended()).count();
     let active = jobs.iter().filter(|job| matches!(job.state, JobState::Queued | JobState::Processing)).count();
     let mut out = stdout();
@@ -58,7 +62,7 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
         let value = serde_json::json!({
             "running": running.is_some(), "pid": running, "state_dir": loaded.state_dir, "incidents_open": open,
             "incidents": cases.len(), "jobs_active": active, "jobs": jobs.len(), "records": records,
-            "records_path": loaded.records_path(), "notices_owed": owed,
+            "records_path": loaded.records_path(), "notices_owed": owed, "unclassified": unknown,
         });
         json_line(&mut out, &value)?;
     } else {
@@ -69,6 +73,16 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
         writeln!(out, "incidents  {open} open, {} remembered", cases.len())?;
         writeln!(out, "jobs       {active} under way, {} remembered", jobs.len())?;
         writeln!(out, "records    {records} in {}", loaded.records_path().display())?;
+        if let Some(latest) = unknown.first() {
+            let events: u64 = unknown.iter().map(|kind| kind.count).sum();
+            let shape = shorten(&latest.shape, SHOWN);
+            writeln!(
+                out,
+                "unknown    {events} errors of {} kinds that no rule knows, the latest: {}",
+                unknown.len(),
+                clean_line(&shape)
+            )?;
+        }
         match policy::telegram(&loaded) {
             Some(_) => writeln!(out, "alerts     {owed} not delivered yet")?,
             None => writeln!(out, "alerts     go nowhere: no [telegram] token and admins; {owed} kept")?,
