@@ -43,7 +43,7 @@ if [ -n "$pg" ]; then
   timeout 10 $start 2>&1 | head; export PGPASSWORD=geheim; q="psql -h 127.0.0.1 -p 7791 -U postgres -d postgres"
   PGPASSWORD=wrong try $q -c "select 1"; try psql -h 127.0.0.1 -p 7791 -U nobody_here -d postgres -c "select 1"; try psql -h 127.0.0.1 -p 7791 -U postgres -d nothing -c "select 1"; try psql -h 127.0.0.1 -p 7792 -U postgres -c "select 1"
   try psql -h no-such.example.invalid -U postgres -c "select 1"; try psql -h "$W/sock" -p 7799 -U postgres -c "select 1"
-  try $q -c "select * from jobs"; try $q -c "create table jobs(id int primary key); insert into jobs values(1); insert into jobs values(1)"; try $q -c "select pg_sleep(5)"; try $q -c "copy jobs from '/nowhere/x'"; try $q -c "copy jobs to '/root/x'"
+  try $q -c "select * from jobs"; try $q -c "create table jobs(id int primary key); insert into jobs values(1); insert into jobs values(1)"; try $q -c "select pg_sleep(5)"; try $q -c "copy jobs from '/nowhere/x'"; try $q -c "copy jobs to '/var/lib/dpkg/x'"
   $q -qc "create table jobs(id int primary key)" ; $q -qc "insert into jobs values(1)"; ( $q -c "begin; lock table jobs; select pg_sleep(1.5)" >/dev/null 2>&1 ) & sleep 0.5; try $q -c "set lock_timeout=300; select * from jobs"
   for i in 1 2 3 4; do $q -c "select pg_sleep(1.5)" >/dev/null 2>&1 & done; sleep 0.4; try $q -c "select 1"; sleep 2
   ( sleep 0.5; $q -qc "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep%'" >/dev/null ) & try $q -c "select pg_sleep(1.9)"
