@@ -223,6 +223,10 @@ impl Follow {
                         outlet.send_blocking(Read::Identity { stream: id, identity })?;
                     }
                     outlet.send_blocking(Read::Bytes { stream: id, offset: from, bytes: buffer[..count].to_vec() })?;
+                    // A file gives less than was asked for at its end only.
+                    if count < buffer.len() && std::mem::take(&mut stream.fresh) {
+                        outlet.send_blocking(Read::Idle { stream: id })?;
+                    }
                     return Ok(true);
                 }
                 Ok(Step::End) => {

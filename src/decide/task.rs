@@ -32,6 +32,19 @@ pub enum Work {
     Act(Repair),
 }
 
+impl Work {
+    /// Whether it only waits a moment for the file system. The rest transfers data, talks to a server or runs a program.
+    #[must_use]
+    pub const fn is_brief(&self) -> bool {
+        match self {
+            Self::Look(question) => !matches!(question, Question::Server { .. }),
+            Self::Act(repair) => {
+                matches!(repair, Repair::CreateDirectory { .. } | Repair::RestoreAccess { .. } | Repair::Quarantine { .. })
+            }
+        }
+    }
+}
+
 /// A question to the system. Each names the fault it looks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -160,16 +173,11 @@ pub enum Repair {
 }
 
 impl Repair {
-    /// Whether the system shows by itself, even after a power cut that took its announcement back, that it was done: asked
-    /// again, it answers *sound*, and doing it twice does no harm. What moves a file, runs a command or touches the bot
-    /// does not.
+    /// Whether a power cut that takes its announcement back does no harm: the system is asked again before it is repeated.
+    /// A file that was moved aside is the exception: nothing else would know where it is.
     #[must_use]
     pub const fn shows_itself(&self) -> bool {
-        match self {
-            Self::Redownload { from: Fetch::Command { .. }, .. } => false,
-            Self::Redownload { .. } | Self::RestoreAccess { .. } | Self::CreateDirectory { .. } => true,
-            Self::Quarantine { .. } | Self::Command { .. } | Self::RestartBot { .. } => false,
-        }
+        !matches!(self, Self::Quarantine { .. })
     }
 
     /// The word for it in records.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::acquire::{Checkpoint, Identity, Milestones, Read, StreamId};
 use crate::assemble::{Assembler, Limits, RawEvent};
-use crate::classify::Rules;
+use crate::classify::{Hit, Rules, Signal};
 use crate::correlate::{Item, Meaning};
 use crate::ledger::store::{Change, Unclassified};
 use crate::vocab::{Captures, redact, rfc3339, shorten};
@@ -21,7 +21,7 @@ const TEXT_MAX: usize = 16 * 1024;
 /// How much of an unknown error is kept, in UTF-16 units.
 const UNKNOWN_MAX: usize = 1000;
 
-/// A position without anything found is written this often at most; after a crash so much is read again.
+/// A position that moved without anything being found is written so much later; after a crash so much is read again.
 const QUIET_CHECKPOINT: Duration = Duration::from_secs(1);
 
 /// What one look at a stream brought.
@@ -53,9 +53,29 @@ struct Stream {
     end: u64,
     /// When the event that waits for more lines is given up.
     flush_at: Option<Instant>,
+    /// The event that waits for more lines, as long as it was when the rules knew nothing of it: where, how long.
+    asked: Option<(u64, usize)>,
+    /// The position that was handed over last.
     saved: u64,
-    saved_at: Instant,
-    stale: bool,
+    /// Since when there is a newer one, or another name of the file.
+    unsaved_since: Option<Instant>,
+}
+
+/// What the rules say of an event.
+#[derive(Default)]
+struct Found {
+    signal: Option<Signal>,
+    hit: Option<Hit>,
+}
+
+impl Found {
+    fn of(rules: &Rules, text: &[u8]) -> Self {
+        Self { signal: rules.signal(text), hit: rules.classify(text) }
+    }
+
+    const fn is_nothing(&self) -> bool {
+        self.signal.is_none() && self.hit.is_none()
+    }
 }
 
 /// Works until the readers are done. `join_wait` is how long an unfinished event waits for more lines.
@@ -118,7 +138,6 @@ impl Intake {
             Read::Opened { stream, source, file, identity, offset } => {
                 let key = key_of(&identity);
                 let assembler = Assembler::new(Limits::default(), offset);
-                let now = Instant::now();
                 let opened = Stream {
                     source,
                     file,
@@ -128,9 +147,9 @@ impl Intake {
                     milestones: Milestones::default(),
                     end: offset,
                     flush_at: None,
+                    asked: None,
                     saved: offset,
-                    saved_at: now,
-                    stale: true,
+                    unsaved_since: None,
                 };
                 self.streams.insert(stream, opened);
                 // A first look at a file is remembered at once: a restart must not take it for new.
@@ -149,7 +168,10 @@ impl Intake {
                 if let Some(place) = self.streams.get_mut(&stream) {
                     match identity {
                         Identity::Journal { .. } => place.milestones.note(place.end, identity),
-                        Identity::File { .. } | Identity::Stdin => (place.identity, place.stale) = (identity, true),
+                        Identity::File { .. } | Identity::Stdin => {
+                            place.identity = identity;
+                            place.unsaved_since.get_or_insert_with(Instant::now);
+                        }
                     }
                 }
                 Some(())
@@ -167,15 +189,16 @@ impl Intake {
         let rules = self.rules.borrow().clone();
         let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
         let Some(book) = rules.get(&place.source) else { return Some(()) };
-        let go = place.assembler.pending().is_some_and(|pending| {
-            !pending.open && (book.classify(pending.text).is_some() || book.signal(pending.text).is_some())
-        });
-        if !go {
+        let Some(pending) = place.assembler.pending().filter(|pending| !pending.open) else { return Some(()) };
+        let found = Found::of(book, pending.text);
+        if found.is_nothing() {
+            place.asked = Some((pending.offset, pending.text.len()));
             return Some(());
         }
-        let event = place.assembler.take_pending();
         place.flush_at = None;
-        self.send_events(stream, event.into_iter().collect()).await
+        let Some(event) = place.assembler.take_pending() else { return Some(()) };
+        let items = items(found, &event, self.zone, super::run::wall());
+        self.send(stream, items).await
     }
 
     async fn close(&mut self, stream: StreamId) -> Option<()> {
@@ -198,9 +221,7 @@ impl Intake {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let quiet = |place: &Stream| {
-            (place.stale || place.assembler.safe_offset() != place.saved).then(|| place.saved_at + QUIET_CHECKPOINT)
-        };
+        let quiet = |place: &Stream| place.unsaved_since.map(|since| since + QUIET_CHECKPOINT);
         self.streams.values().flat_map(|place| [place.flush_at, quiet(place)]).flatten().min()
     }
 
@@ -227,8 +248,7 @@ impl Intake {
         let moved: Vec<StreamId> = self
             .streams
             .iter()
-            .filter(|(_, place)| place.stale || place.assembler.safe_offset() != place.saved)
-            .filter(|(_, place)| all || place.saved_at + QUIET_CHECKPOINT <= now)
+            .filter(|(_, place)| place.unsaved_since.is_some_and(|since| all || since + QUIET_CHECKPOINT <= now))
             .map(|(id, _)| *id)
             .collect();
         for stream in moved {
@@ -246,16 +266,25 @@ impl Intake {
         // One chunk is one batch: its position and what was found in it must commit together.
         let (mut items, mut unknown) = (Vec::new(), BTreeMap::new());
         for event in events {
-            let found = meanings(&book, &event, self.zone, now);
-            if found.is_empty()
+            let known = place.asked == Some((event.offset, event.text.len()));
+            let found = if known { Found::default() } else { Found::of(&book, &event.text) };
+            if found.is_nothing()
                 && let Some(shape) = book.unclassified(&event.text)
             {
                 note_unknown(&mut unknown, &place.source, shape, &event, now);
             }
-            items.extend(found);
+            items.extend(self::items(found, &event, self.zone, now));
         }
         let unknown: Vec<Change> = unknown.into_values().map(Change::Unclassified).collect();
-        if items.is_empty() && unknown.is_empty() { Some(()) } else { self.send_with(stream, items, unknown).await }
+        if !items.is_empty() || !unknown.is_empty() {
+            return self.send_with(stream, items, unknown).await;
+        }
+        if let Some(place) = self.streams.get_mut(&stream)
+            && place.assembler.safe_offset() != place.saved
+        {
+            place.unsaved_since.get_or_insert_with(Instant::now);
+        }
+        Some(())
     }
 
     async fn send(&mut self, stream: StreamId, items: Vec<Item>) -> Option<()> {
@@ -271,7 +300,7 @@ impl Intake {
         }
         let key = key_of(&place.identity);
         let old = (key != place.key).then(|| std::mem::replace(&mut place.key, key.clone()));
-        (place.saved, place.saved_at, place.stale) = (offset, Instant::now(), false);
+        (place.saved, place.unsaved_since) = (offset, None);
         let (source, file) = (place.source.clone(), place.file.clone());
         // A journal is found again by its cursor; offsets there begin anew with each run.
         let offset = if matches!(place.identity, Identity::Journal { .. }) { 0 } else { offset };
@@ -283,19 +312,19 @@ impl Intake {
     }
 }
 
-/// What one event says: what it tells of a job, then the failure.
-fn meanings(rules: &Rules, event: &RawEvent, zone: i32, now: DateTime<Utc>) -> Vec<Item> {
-    let signal = rules.signal(&event.text).map(|mut signal| {
+/// What one event says, with its text: what it tells of a job, then the failure.
+fn items(found: Found, event: &RawEvent, zone: i32, now: DateTime<Utc>) -> Vec<Item> {
+    if found.is_nothing() {
+        return Vec::new();
+    }
+    let signal = found.signal.map(|mut signal| {
         clean(&mut signal.captures);
         Meaning::Job(signal)
     });
-    let hit = rules.classify(&event.text).map(|mut hit| {
+    let hit = found.hit.map(|mut hit| {
         clean(&mut hit.captures);
         Meaning::Failure(hit)
     });
-    if signal.is_none() && hit.is_none() {
-        return Vec::new();
-    }
     let cut = event.text.len() > TEXT_MAX;
     let text = if cut { shorten_middle(&event.text) } else { String::from_utf8_lossy(&event.text).into_owned() };
     let text = redact(&text).into_owned();

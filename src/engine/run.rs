@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Timelike as _, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub recorded: Arc<Notify>,
     /// Repairs at once.
     pub repairs: usize,
+    /// Where work runs that is more than a moment of waiting for the file system: transfers, servers, commands.
+    pub elsewhere: Handle,
     /// Called on every turn: the loop is alive.
     pub alive: Box<dyn FnMut() + Send>,
 }
@@ -107,7 +110,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         told_past: None,
         stop,
     };
-    this.carry_out(effects, Vec::new()).await;
+    this.carry_out(effects, Vec::new());
     loop {
         (this.parts.alive)();
         let Some((inputs, changes)) = this.wait(&mut answered).await else { break };
@@ -116,7 +119,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         for input in inputs {
             effects.extend(this.state.step(input, now));
         }
-        this.carry_out(effects, changes).await;
+        this.carry_out(effects, changes);
     }
     this.wind_down(&mut answered).await;
     Ok(())
@@ -165,11 +168,16 @@ impl Loop {
         Some((inputs, changes))
     }
 
-    /// Commits what must be durable, then shows, starts and cancels. Nothing is started that is not written down.
-    async fn carry_out(&mut self, effects: Vec<Effect>, mut changes: Vec<Change>) {
+    /// Commits what must be durable, then starts, cancels and shows. Nothing is changed that is not written down; a look
+    /// changes nothing and need not wait for that.
+    fn carry_out(&mut self, effects: Vec<Effect>, mut changes: Vec<Change>) {
         let mut later = Vec::new();
         let mut records: Vec<Record> = Vec::new();
         let mut owed = false;
+        let (looks, effects): (Vec<_>, Vec<_>) = effects
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Start(task) if matches!(task.work, Work::Look(_))));
+        looks.into_iter().for_each(|look| self.begin(look));
         for effect in effects {
             match effect {
                 Effect::Record(record) => {
@@ -189,8 +197,11 @@ impl Loop {
                 Effect::Start(_) | Effect::Cancel(_) | Effect::Bot { .. } => later.push(effect),
             }
         }
+        let waited = self.commit(force(&later), changes);
+        for effect in later {
+            self.begin(effect);
+        }
         // What waited for the state directory is new to those who deliver it.
-        let waited = self.commit(force(&later), changes).await;
         if owed || waited {
             self.parts.owed.notify_one();
         }
@@ -200,21 +211,18 @@ impl Loop {
         if let Some(terminal) = &self.parts.terminal {
             records.iter().for_each(|record| terminal.show(record));
         }
-        for effect in later {
-            self.begin(effect);
-        }
     }
 
     /// Commits; while the state directory cannot be written, changes wait in memory and the work goes on. `true`: some
     /// that waited are written now.
-    async fn commit(&mut self, force: Force, changes: Vec<Change>) -> bool {
+    fn commit(&mut self, force: Force, changes: Vec<Change>) -> bool {
         let mut all = std::mem::take(&mut self.backlog);
         let waiting = all.len();
         all.extend(changes);
         if all.is_empty() {
             return false;
         }
-        match self.parts.ledger.commit(force, all.clone()).await {
+        match self.parts.ledger.commit(force, &all) {
             Ok(()) if waiting > 0 => {
                 tracing::info!("the state directory can be written again");
                 true
@@ -271,23 +279,26 @@ impl Loop {
         self.running.retain(|_, token| !token.is_cancelled());
         let token = self.stop.child_token();
         self.running.insert(task.id, token.clone());
-        let room = Arc::clone(if matches!(task.work, Work::Act(_)) { &self.acts } else { &self.looks });
-        let (healer, answers) = (Arc::clone(&self.parts.healer), self.answers.clone());
-        tokio::spawn(async move {
-            let id = task.id;
+        let room = if matches!(task.work, Work::Act(_)) { &self.acts } else { &self.looks };
+        let (healer, answers, elsewhere) =
+            (Arc::clone(&self.parts.healer), self.answers.clone(), self.parts.elsewhere.clone());
+        let id = task.id;
+        let brief = task.work.is_brief().then(|| Arc::clone(room).try_acquire_owned().ok()).flatten();
+        if let Some(permit) = brief {
+            // Begins before this turn is committed; what it finds is not looked at before.
+            let done = healer.run_brief(task, token, &elsewhere);
+            tokio::spawn(async move {
+                let output = done.await;
+                drop(permit);
+                let _ = answers.send((id, output)).await;
+            });
+            return;
+        }
+        let room = Arc::clone(room);
+        self.parts.elsewhere.spawn(async move {
             let output = tokio::select! {
                 () = token.cancelled() => TaskOutput::Cancelled,
-                permit = room.acquire_owned() => {
-                    // In a task of its own, so that a panic in a repair is an answer and not a silence.
-                    let done = tokio::spawn(async move { healer.run(task, token).await }).await;
-                    drop(permit);
-                    done.unwrap_or_else(|error| TaskOutput::Transient {
-                        detail: format!("an error inside logmedic: {error}"),
-                        evidence: Evidence::new(),
-                        retry_after: None,
-                        server: None,
-                    })
-                }
+                _permit = room.acquire_owned() => healer.run(task, token.clone()).await,
             };
             // The loop may be gone; then nobody needs the answer.
             let _ = answers.send((id, output)).await;
@@ -325,7 +336,7 @@ impl Loop {
         while let Ok(event) = self.parts.bot_events.try_recv() {
             let now = self.now();
             let effects = self.state.step(Input::Bot(event), now);
-            self.carry_out(durable(effects), Vec::new()).await;
+            self.carry_out(durable(effects), Vec::new());
         }
         loop {
             let mut changes = Vec::new();
@@ -339,23 +350,23 @@ impl Loop {
             };
             let now = self.now();
             let effects = input.map(|input| self.state.step(input, now)).unwrap_or_default();
-            self.carry_out(durable(effects), changes).await;
+            self.carry_out(durable(effects), changes);
         }
         while self.answers.strong_count() > 1 {
             let answer = tokio::time::timeout_at(until, answered.recv()).await;
             let Ok(Some((task, output))) = answer else { break };
             let now = self.now();
             let effects = self.state.step(Input::Finished { task, output }, now);
-            self.carry_out(durable(effects), Vec::new()).await;
+            self.carry_out(durable(effects), Vec::new());
         }
         let now = self.now();
         let effects = self.state.last_words(now);
-        self.carry_out(effects, Vec::new()).await;
+        self.carry_out(effects, Vec::new());
     }
 }
 
-/// A repair that moves a file or runs a command, and an order to the bot, must not begin before its announcement is on the
-/// disk. Others show themselves: they begin as soon as a crash of this program cannot take the announcement back.
+/// A repair that moves a file aside, and an order to the bot, must not begin before its announcement is on the disk. Others
+/// are asked about again: they begin as soon as a crash of this program cannot take the announcement back.
 fn force(effects: &[Effect]) -> Force {
     let begins = |effect: &Effect| match effect {
         Effect::Start(task) => matches!(&task.work, Work::Act(repair) if !repair.shows_itself()),

@@ -24,8 +24,10 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{BotApi, BotUser, CommandSpec, Settings, Timeouts};
@@ -107,6 +109,28 @@ impl Healer {
         output::sealed(output)
     }
 
+    /// The same for brief work ([`Work::is_brief`]), on a thread of `runtime` where it may block; begins at once. When the
+    /// file system hangs, the answer is that it took too long, and the thread is left behind.
+    pub fn run_brief(
+        self: &Arc<Self>,
+        task: Task,
+        cancel: CancellationToken,
+        runtime: &Handle,
+    ) -> impl Future<Output = TaskOutput> + use<> {
+        let (this, late) = (Arc::clone(self), output::sealed(overtime(&task)));
+        let limit = task.limit + OVERTIME;
+        let (here, cancelled) = (runtime.clone(), cancel.clone());
+        let done = runtime.spawn_blocking(move || here.block_on(BRIEF.scope((), this.run(task, cancel))));
+        async move {
+            tokio::select! {
+                biased;
+                done = done => done.unwrap_or(TaskOutput::Cancelled),
+                () = cancelled.cancelled() => TaskOutput::Cancelled,
+                () = tokio::time::sleep(limit) => late,
+            }
+        }
+    }
+
     async fn work(&self, task: &Task, stop: &Stop) -> TaskOutput {
         match &task.work {
             Work::Look(question) => TaskOutput::Seen(self.look(question, stop).await),
@@ -145,8 +169,19 @@ impl Healer {
     }
 }
 
+tokio::task_local! {
+    /// Set where the thread itself may block.
+    static BRIEF: ();
+}
+
+/// How much longer than its limit brief work is waited for: it gives its own answer when it can.
+const OVERTIME: Duration = Duration::from_millis(500);
+
 /// Runs `work` where it may block. It should look at its stop often.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Step<T> {
+    if BRIEF.try_with(|()| ()).is_ok() {
+        return Ok(work());
+    }
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(format!("failed to finish: {error}")))
 }
 

@@ -1,4 +1,4 @@
-//! Keeps what must survive: SQLite with one writer thread. I/O.
+//! Keeps what must survive: SQLite with one writer at a time. I/O.
 //!
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
@@ -8,15 +8,11 @@ mod schema;
 pub mod store;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use rusqlite;
-
-/// How many transactions may wait for the writer. Callers wait their turn; the engine is the main one.
-const WRITE_QUEUE: usize = 256;
 
 /// What went wrong with the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +55,8 @@ pub enum Error {
         /// Who holds it.
         pid: String,
     },
-    /// The writer thread is gone.
-    #[error("failed to write to the state database: its writer has stopped")]
+    /// A writer died in the middle of its work.
+    #[error("failed to use the state database: a writer died; restart logmedic and report what stands above")]
     Stopped,
 }
 
@@ -74,19 +70,24 @@ pub enum Force {
     Later,
 }
 
-type Job = (Force, Box<dyn FnOnce(&mut Connection) + Send>);
+/// The one connection that writes.
+struct Writer {
+    connection: Connection,
+    /// How the connection is set now.
+    force: Option<Force>,
+}
 
 /// A handle on the state database; clones share the one writer.
 #[derive(Clone)]
 pub struct Ledger {
     path: Arc<PathBuf>,
-    writer: mpsc::SyncSender<Job>,
+    writer: Arc<Mutex<Writer>>,
     reader: Arc<Mutex<Connection>>,
     _lock: Arc<std::fs::File>,
 }
 
 impl Ledger {
-    /// Opens (or makes) the database under `dir`, takes the lock, migrates, starts the writer.
+    /// Opens (or makes) the database under `dir`, takes the lock, migrates.
     ///
     /// # Errors
     /// When the directory cannot be used, is locked by another logmedic, or holds a newer format.
@@ -108,25 +109,11 @@ impl Ledger {
         )
         .map_err(fail)?;
         reader.busy_timeout(schema::BUSY).map_err(fail)?;
-        let (writer, jobs) = mpsc::sync_channel::<Job>(WRITE_QUEUE);
-        thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || {
-                let mut current = None;
-                for (force, job) in jobs {
-                    if current != Some(force) {
-                        let value = if force == Force::Now { "FULL" } else { "NORMAL" };
-                        // Refused, it stays as it was, and the next one asks again.
-                        current = connection.pragma_update(None, "synchronous", value).is_ok().then_some(force);
-                    }
-                    job(&mut connection);
-                }
-            })
-            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let writer = Arc::new(Mutex::new(Writer { connection, force: None }));
         Ok(Self { path: Arc::new(path), writer, reader: Arc::new(Mutex::new(reader)), _lock: Arc::new(lock) })
     }
 
-    /// Runs `work` in one transaction on the writer thread and commits it to the disk; an error rolls all of it back.
+    /// Runs `work` in one transaction, off the runtime, and commits it to the disk; an error rolls all of it back.
     ///
     /// # Errors
     /// What `work` or the commit failed with.
@@ -135,40 +122,23 @@ impl Ledger {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.write_by(Force::Now, work).await
+        let this = self.clone();
+        // The caller may go away; the commit stands all the same.
+        tokio::task::spawn_blocking(move || this.write_here(Force::Now, work)).await.map_err(|_| Error::Stopped)?
     }
 
-    /// The same; when it must have reached the disk is the caller's choice.
+    /// The same on the caller's thread. Blocking: a fraction of a millisecond, or with [`Force::Now`] as long as the
+    /// disk takes, after who writes just now.
     ///
     /// # Errors
     /// What `work` or the commit failed with.
-    pub async fn write_by<T, F>(&self, force: Force, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let job = Box::new(move |connection: &mut Connection| {
-            let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-                let value = work(&transaction)?;
-                transaction.commit()?;
-                Ok(value)
-            });
-            // The caller may have gone away; the commit stands all the same.
-            drop(answer.send(done));
-        });
-        let writer = self.writer.clone();
-        // The queue is short and drains in microseconds; when it is full the caller waits off the runtime.
-        if let Err(mpsc::TrySendError::Full(job)) = writer.try_send((force, job)) {
-            tokio::task::spawn_blocking(move || writer.send(job))
-                .await
-                .map_err(|_| Error::Stopped)?
-                .map_err(|_| Error::Stopped)?;
-        }
-        answered
-            .await
-            .map_err(|_| Error::Stopped)?
-            .map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+    pub fn write_here<T>(
+        &self,
+        force: Force,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let mut writer = self.writer.lock().map_err(|_| Error::Stopped)?;
+        writer.run(force, work).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
     }
 
     /// Forces to the disk what was committed so far. Blocking: as long as the disk takes.
@@ -212,6 +182,24 @@ impl Ledger {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Writer {
+    fn run<T>(
+        &mut self,
+        force: Force,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        if self.force != Some(force) {
+            let value = if force == Force::Now { "FULL" } else { "NORMAL" };
+            // Refused, it stays as it was, and the next one asks again.
+            self.force = self.connection.pragma_update(None, "synchronous", value).is_ok().then_some(force);
+        }
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
     }
 }
 

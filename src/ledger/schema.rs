@@ -11,12 +11,17 @@ use super::Error;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step a format. The first makes a new database; each later one changes the one before.
-const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+
+/// Compiled statements that a connection keeps: more than there are different ones.
+const STATEMENTS: usize = 64;
 
 /// Sets the database up and migrates it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Sqlite { path: path.into(), source };
     connection.busy_timeout(BUSY).map_err(fail)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // FULL until a transaction says otherwise ([`super::Force`]). WAL keeps readers apart.
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")

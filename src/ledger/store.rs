@@ -82,12 +82,12 @@ pub struct Unclassified {
 pub type StoredRow = (String, String, String);
 
 impl Ledger {
-    /// Commits the changes in one transaction.
+    /// Commits the changes in one transaction, on the caller's thread.
     ///
     /// # Errors
     /// When the database refuses; then none of them was made.
-    pub async fn commit(&self, force: Force, changes: Vec<Change>) -> Result<(), Error> {
-        self.write_by(force, move |tx| changes.iter().try_for_each(|change| apply(tx, change))).await
+    pub fn commit(&self, force: Force, changes: &[Change]) -> Result<(), Error> {
+        self.write_here(force, |tx| changes.iter().try_for_each(|change| apply(tx, change)))
     }
 
     /// Every row of the engine's state. Of ended incidents only those matter to it that ended lately, or that counted

@@ -118,7 +118,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         reads_in.clone(),
         stop_reading.clone(),
     ));
-    let intake = tokio::spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, batches_in));
+    let flow = Flow::start().map_err(|error| Failure::failed(format!("failed to start the engine's thread: {error}")))?;
+    let intake = flow.runtime.spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, batches_in));
     let parts = Parts {
         ledger: ledger.clone(),
         healer,
@@ -131,9 +132,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         tell_now: policy::telegram(&loaded),
         recorded: Arc::clone(&recorded),
         repairs: loaded.config.limits.repairs as usize,
+        elsewhere: tokio::runtime::Handle::current(),
         alive: watchdog(),
     };
-    let engine = tokio::spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
+    let engine = flow.runtime.spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
     let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
     let sweeper = tokio::spawn(sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
@@ -162,6 +164,33 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         return Err(Failure::failed("failed to go on: an error inside logmedic; please report what stands above"));
     }
     Ok(code)
+}
+
+/// The thread on which a line goes its way from text to a started repair: no hand-over in between, and a commit that is
+/// a fraction of a millisecond holds nobody else up.
+struct Flow {
+    runtime: tokio::runtime::Handle,
+    over: CancellationToken,
+}
+
+impl Flow {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (handle, over) = (runtime.handle().clone(), CancellationToken::new());
+        let until = over.clone();
+        std::thread::Builder::new().name("engine".into()).spawn(move || {
+            runtime.block_on(until.cancelled());
+            // A look at a file system that hangs is left behind.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, over })
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
 }
 
 /// Says at the start what there is to expect: silence would look the same when nothing is watched.
