@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `vocab` is what three rooms or more speak; `roots` is the only door to the user's files; `media` tells
-//! whether a file is whole; `supervise` is the bot's process; `setup` is command line, configuration and
+//! whether a file is whole; `operate` runs what takes time; `probe` looks whether things are up; `serve` is the HTTP
+//! interface; `supervise` is the bot's process; `setup` is command line, configuration and
 //! wiring; `demo` is the self-contained show. See `docs/ARCHITECTURE.md`.
 
 pub mod acquire;
@@ -22,9 +23,12 @@ pub mod engine;
 pub mod heal;
 pub mod ledger;
 pub mod media;
+pub mod operate;
 pub mod outbox;
+pub mod probe;
 pub mod publish;
 pub mod roots;
+pub mod serve;
 pub mod setup;
 pub mod supervise;
 pub mod vocab;

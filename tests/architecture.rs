@@ -18,9 +18,15 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
         ("heal", (false, &["decide", "ledger", "media", "roots"])),
         ("ledger", (false, &["acquire"])),
         ("media", (true, &[])),
+        ("operate", (false, &["ledger"])),
         ("outbox", (false, &["ledger"])),
+        ("probe", (false, &["ledger"])),
         ("publish", (false, &[])),
         ("roots", (false, &[])),
+        (
+            "serve",
+            (false, &["classify", "correlate", "decide", "engine", "ledger", "operate", "outbox", "probe", "publish"]),
+        ),
         (
             "setup",
             (
@@ -36,9 +42,12 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
                     "heal",
                     "ledger",
                     "media",
+                    "operate",
                     "outbox",
+                    "probe",
                     "publish",
                     "roots",
+                    "serve",
                     "supervise",
                 ],
             ),

@@ -39,7 +39,10 @@ impl Work {
         match self {
             Self::Look(question) => !matches!(question, Question::Server { .. }),
             Self::Act(repair) => {
-                matches!(repair, Repair::CreateDirectory { .. } | Repair::RestoreAccess { .. } | Repair::Quarantine { .. })
+                matches!(
+                    repair,
+                    Repair::CreateDirectory { .. } | Repair::RestoreAccess { .. } | Repair::Quarantine { .. }
+                )
             }
         }
     }

@@ -8,6 +8,7 @@ mod case;
 mod flow;
 pub mod intake;
 mod observe;
+pub mod order;
 mod restore;
 pub mod run;
 mod state;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use rusqlite;
+use tokio::sync::watch;
 
 /// What went wrong with the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ pub struct Ledger {
     path: Arc<PathBuf>,
     writer: Arc<Mutex<Writer>>,
     reader: Arc<Mutex<Connection>>,
+    commits: watch::Sender<u64>,
     _lock: Arc<std::fs::File>,
 }
 
@@ -110,7 +112,8 @@ impl Ledger {
         .map_err(fail)?;
         reader.busy_timeout(schema::BUSY).map_err(fail)?;
         let writer = Arc::new(Mutex::new(Writer { connection, force: None }));
-        Ok(Self { path: Arc::new(path), writer, reader: Arc::new(Mutex::new(reader)), _lock: Arc::new(lock) })
+        let commits = watch::Sender::new(0);
+        Ok(Self { path: Arc::new(path), writer, reader: Arc::new(Mutex::new(reader)), commits, _lock: Arc::new(lock) })
     }
 
     /// Runs `work` in one transaction, off the runtime, and commits it to the disk; an error rolls all of it back.
@@ -138,7 +141,17 @@ impl Ledger {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
         let mut writer = self.writer.lock().map_err(|_| Error::Stopped)?;
-        writer.run(force, work).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+        let done =
+            writer.run(force, work).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })?;
+        drop(writer);
+        self.commits.send_modify(|count| *count += 1);
+        Ok(done)
+    }
+
+    /// Changes with every commit: who wants to know what is new looks then.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// Forces to the disk what was committed so far. Blocking: as long as the disk takes.

@@ -11,8 +11,16 @@ use super::Error;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// One step a format. The first makes a new database; each later one changes the one before.
-const STEPS: &[&str] =
-    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
+    include_str!("schema/8.sql"),
+];
 
 /// Compiled statements that a connection keeps: more than there are different ones.
 const STATEMENTS: usize = 64;

@@ -118,7 +118,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         reads_in.clone(),
         stop_reading.clone(),
     ));
-    let flow = Flow::start().map_err(|error| Failure::failed(format!("failed to start the engine's thread: {error}")))?;
+    let flow =
+        Flow::start().map_err(|error| Failure::failed(format!("failed to start the engine's thread: {error}")))?;
     let intake = flow.runtime.spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, batches_in));
     let parts = Parts {
         ledger: ledger.clone(),

@@ -1,0 +1,1 @@
+//! Looks regularly whether endpoints, disks and processes are up. The rules are pure, the looks are I/O.
