@@ -5,8 +5,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use toml::de::DeTable;
+
 #[path = "src/classify/facts.rs"]
 mod facts;
+#[path = "src/classify/fragments.rs"]
+#[allow(dead_code)]
+mod fragments;
 #[path = "src/classify/healthy.rs"]
 #[allow(dead_code)]
 mod healthy;
@@ -19,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for path in [
         "patterns",
         "src/classify/facts.rs",
+        "src/classify/fragments.rs",
         "src/classify/healthy.rs",
         "src/classify/healthy.txt",
         "src/classify/literal.rs",
@@ -65,13 +71,20 @@ fn write(code: &mut String, pattern: &str, facts: &facts::Facts) -> std::fmt::Re
     )
 }
 
-/// Every `pattern` of a rule file; one that is no TOML has none.
+/// Every `pattern` of a rule file with its fragments put in, as `src/classify/file.rs` has it; one that is no TOML has none.
 fn patterns(path: &Path) -> Result<Vec<String>, std::io::Error> {
     let text = fs::read_to_string(path)?;
-    let Ok(document) = text.parse::<toml::Table>() else { return Ok(Vec::new()) };
-    let tables = document
-        .into_iter()
-        .filter_map(|(_, value)| if let toml::Value::Array(tables) = value { Some(tables) } else { None });
-    let pattern = |table: toml::Value| table.get("pattern").and_then(toml::Value::as_str).map(str::to_owned);
-    Ok(tables.flatten().filter_map(pattern).collect())
+    let Ok(document) = DeTable::parse(&text) else { return Ok(Vec::new()) };
+    let document = document.get_ref();
+    let mut known = fragments::Fragments::default();
+    if let Some(table) = document.get("fragments").and_then(|value| value.get_ref().as_table()) {
+        let mut all: Vec<_> = table.iter().collect();
+        all.sort_by_key(|(name, _)| name.span().start);
+        for (name, text) in all {
+            let _ = known.define(name.get_ref(), text.get_ref().as_str().unwrap_or_default());
+        }
+    }
+    let tables = document.values().filter_map(|value| value.get_ref().as_array()).flatten();
+    let patterns = tables.filter_map(|table| table.get_ref().get("pattern")?.get_ref().as_str());
+    Ok(patterns.filter_map(|pattern| known.expand(pattern).ok().map(Into::into)).collect())
 }

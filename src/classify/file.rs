@@ -8,11 +8,9 @@ use toml::de::{DeTable, DeValue};
 use super::SignalKind;
 use super::captures::NAMES;
 use super::event::{Level, Part, Place};
+use super::fragments::{Fragments, MAX_PATTERN, Wrong as WrongFragment};
 use super::pattern::{Pattern, Wrong};
 use crate::vocab::{Class, Severity};
-
-/// The longest pattern, in bytes. Longer ones are several rules.
-pub const MAX_PATTERN: usize = 4096;
 
 /// The longest rule file, in bytes: thousands of rules.
 pub const MAX_FILE: usize = 2 * 1024 * 1024;
@@ -165,7 +163,7 @@ pub(super) fn read(source: &RuleSource) -> Content {
         return content;
     }
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    let mut reader = Reader { source, content, at: At::Line, level: None };
+    let mut reader = Reader { source, content, at: At::Line, level: None, fragments: Fragments::default() };
     for error in &errors {
         let span = error.span().unwrap_or_default();
         reader.problem(span.start, None, format!("not valid TOML: {}", error.message()), "correct the syntax".into());
@@ -183,6 +181,8 @@ struct Reader<'a> {
     /// Defaults from `[pack]`.
     at: At,
     level: Option<Level>,
+    /// From `[fragments]`.
+    fragments: Fragments,
 }
 
 /// A table in the file with the words to complain about it.
@@ -204,7 +204,7 @@ impl Reader<'_> {
     }
 
     fn document(&mut self, document: &DeTable<'_>) {
-        let known: Vec<&str> = TABLES.iter().map(|(name, _)| *name).chain(["pack"]).collect();
+        let known: Vec<&str> = TABLES.iter().map(|(name, _)| *name).chain(["pack", "fragments"]).collect();
         for (key, value) in document {
             if !known.contains(&key.get_ref().as_ref()) {
                 let remedy = hint(key.get_ref(), &known);
@@ -213,6 +213,9 @@ impl Reader<'_> {
         }
         if let Some(pack) = document.get("pack") {
             self.pack(pack);
+        }
+        if let Some(fragments) = document.get("fragments") {
+            self.fragments(fragments);
         }
         // The order in the file is the order of the rules, whatever their kind.
         let mut tables = Vec::new();
@@ -262,6 +265,99 @@ impl Reader<'_> {
         }
     }
 
+    /// Takes the fragments in the order of the file: each may use those above it.
+    fn fragments(&mut self, fragments: &Spanned<DeValue<'_>>) {
+        let Some(table) = fragments.get_ref().as_table() else {
+            let offset = fragments.span().start;
+            return self.problem(offset, None, "'fragments' is no table".into(), "write [fragments]".into());
+        };
+        let mut all: Vec<_> = table.iter().collect();
+        all.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in &all {
+            let (offset, name) = (name.span().start, name.get_ref().as_ref());
+            let Some(text) = value.get_ref().as_str() else {
+                let remedy = format!("write {name} = '''…'''");
+                self.problem(offset, None, format!("the fragment '{name}' is no text"), remedy);
+                continue;
+            };
+            if let Err(wrong) = self.fragments.define(name, text) {
+                let below = |used: &str| all.iter().any(|(other, _)| other.get_ref().as_ref() == used);
+                let (what, remedy) = match &wrong {
+                    WrongFragment::Unknown(used) if used == name => {
+                        ("it uses itself".to_owned(), "write out what it stands for".to_owned())
+                    }
+                    WrongFragment::Unknown(used) if below(used) => (
+                        format!("it uses '{used}', which is defined below it"),
+                        format!("define '{used}' above it, and without it"),
+                    ),
+                    wrong => self.wrong_fragment(wrong),
+                };
+                self.problem(offset, None, format!("fragment '{name}': {what}"), remedy);
+            }
+        }
+    }
+
+    /// What is wrong with a fragment or its use, and what helps.
+    fn wrong_fragment(&self, wrong: &WrongFragment) -> (String, String) {
+        match wrong {
+            WrongFragment::Name => (
+                "that is no name for a fragment".into(),
+                "take lower-case letters, digits and '_', a letter first, but not start or end".into(),
+            ),
+            WrongFragment::Many => ("there are too many fragments".into(), "make several files of this one".into()),
+            WrongFragment::Cut => (
+                "a group, a class or an escape goes beyond it".into(),
+                "let it be a whole regex: what it opens it closes".into(),
+            ),
+            WrongFragment::Unknown(name) => {
+                let known: Vec<&str> = self.fragments.names().collect();
+                let define = || format!(r"define it in [fragments], or write \{{{name}\}} for what stands in braces");
+                let remedy = if known.is_empty() { define() } else { hint(name, &known) };
+                (format!("there is no fragment '{name}'"), remedy)
+            }
+            WrongFragment::Broken(name) => {
+                (format!("the fragment '{name}' is wrong itself"), "correct that first".into())
+            }
+            WrongFragment::Long => (
+                format!("with its fragments it has more than {MAX_PATTERN} bytes"),
+                "make several rules of it, or shorten the fragments".into(),
+            ),
+            WrongFragment::Full => (
+                "with their fragments the patterns of this file are too long together".into(),
+                "make several files of this one".into(),
+            ),
+        }
+    }
+
+    fn pattern(&mut self, fields: &Fields<'_, '_>) -> Result<Pattern, Complaint> {
+        let text = fields.need("pattern")?;
+        let offset = fields.offset("pattern");
+        if text.len() > MAX_PATTERN {
+            let remedy = format!("make several rules of it: at most {MAX_PATTERN} bytes are taken");
+            return Err((offset, format!("the pattern has {} bytes", text.len()), remedy));
+        }
+        let text = self.fragments.expand(text).map_err(|wrong| {
+            let (what, remedy) = self.wrong_fragment(&wrong);
+            (offset, what, remedy)
+        })?;
+        let pattern = Pattern::new(&text).map_err(|Wrong(reason)| {
+            (offset, format!("failed to compile the pattern: {reason}"), "see https://docs.rs/regex/#syntax".to_owned())
+        })?;
+        if pattern.may_be_empty() && pattern.is_match(b"") {
+            return Err((
+                offset,
+                "the pattern matches nothing at all, so every line".into(),
+                "let it name what the program writes".into(),
+            ));
+        }
+        for name in pattern.groups() {
+            if !NAMES.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit())) {
+                return Err((offset, format!("unknown group '{name}'"), hint(name, NAMES)));
+            }
+        }
+        Ok(pattern)
+    }
+
     fn entry(&mut self, table: &str, keys: &[&str], fields: &Fields<'_, '_>) -> Result<Option<Entry>, Complaint> {
         fields.only(keys)?;
         let id = fields.need("id")?;
@@ -282,7 +378,7 @@ impl Reader<'_> {
             "signal" => Kind::Signal { means: fields.means()? },
             _ => Kind::Ignore,
         };
-        let pattern = fields.pattern()?;
+        let pattern = self.pattern(fields)?;
         Ok(Some(Entry {
             id: id.to_owned(),
             pack: self.source.pack.clone(),
@@ -398,31 +494,6 @@ impl<'t> Fields<'t, '_> {
         self.choice("means", &words)?
             .ok_or_else(|| (self.start, "'means' is missing".into(), "add means = \"known\"".into()))
     }
-
-    fn pattern(&self) -> Result<Pattern, Complaint> {
-        let text = self.need("pattern")?;
-        let offset = self.offset("pattern");
-        if text.len() > MAX_PATTERN {
-            let remedy = format!("make several rules of it: at most {MAX_PATTERN} bytes are taken");
-            return Err((offset, format!("the pattern has {} bytes", text.len()), remedy));
-        }
-        let pattern = Pattern::new(text).map_err(|Wrong(reason)| {
-            (offset, format!("failed to compile the pattern: {reason}"), "see https://docs.rs/regex/#syntax".to_owned())
-        })?;
-        if pattern.may_be_empty() && pattern.is_match(b"") {
-            return Err((
-                offset,
-                "the pattern matches nothing at all, so every line".into(),
-                "let it name what the program writes".into(),
-            ));
-        }
-        for name in pattern.groups() {
-            if !NAMES.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit())) {
-                return Err((offset, format!("unknown group '{name}'"), hint(name, NAMES)));
-            }
-        }
-        Ok(pattern)
-    }
 }
 
 /// The nearest known word, or all of them.
@@ -448,4 +519,67 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(fragments: &str, patterns: &[&str]) -> Content {
+        let rule = |(number, pattern)| {
+            format!("[[rule]]\nid = \"mine.r{number}\"\nclass = \"crash\"\npattern = '''{pattern}'''\n")
+        };
+        let rules: String = patterns.iter().enumerate().map(rule).collect();
+        let text = format!("[fragments]\n{fragments}{rules}");
+        read(&RuleSource { name: "mine.toml".into(), pack: "mine".into(), text, user: true })
+    }
+
+    fn told(content: &Content) -> Vec<String> {
+        content.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_rule_is_what_its_fragments_make_of_it() {
+        let fragments = "slash = '''/|\\\\'''\npath = '''(?P<path>{slash}\\w+)'''\n";
+        let content = content(fragments, &["full: {path}$", r"\{path}\d{3}"]);
+        assert_eq!(told(&content), Vec::<String>::new());
+        let patterns: Vec<&str> = content.entries.iter().map(|entry| entry.pattern.as_str()).collect();
+        assert_eq!(patterns, [r"full: (?:(?P<path>(?:/|\\)\w+))$", r"\{path}\d{3}"]);
+        assert_eq!(content.entries[0].pattern.groups().collect::<Vec<_>>(), ["path"]);
+    }
+
+    #[test]
+    fn a_wrong_fragment_is_told_with_line_and_remedy_and_leaves_only_its_rules_out() {
+        let fragments =
+            "one = 'x{two}'\ntwo = 'y{one}'\nself = '{self}'\nopen = '(a'\nend = 'a'\nlist = 1\ngood = 'z'\n";
+        let content = content(fragments, &["{one}", "{god}", "{good}+", "a{good", "[{good}]"]);
+        let expected = [
+            ("mine.toml:2: fragment 'one': it uses 'two', which is defined below it", "define 'two' above it"),
+            ("mine.toml:3: fragment 'two': the fragment 'one' is wrong itself", "correct that first"),
+            ("mine.toml:4: fragment 'self': it uses itself", "write out"),
+            ("mine.toml:5: fragment 'open': a group, a class or an escape goes beyond it", "whole regex"),
+            ("mine.toml:6: fragment 'end': that is no name for a fragment", "not start or end"),
+            ("mine.toml:7: the fragment 'list' is no text", "write list = "),
+            ("mine.toml:12: rule mine.r0: the fragment 'one' is wrong itself", "correct that first"),
+            ("mine.toml:16: rule mine.r1: there is no fragment 'god'", "did you mean 'good'?"),
+            ("mine.toml:24: rule mine.r3: failed to compile the pattern", "regex"),
+        ];
+        let told = told(&content);
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (problem, (start, remedy)) in told.iter().zip(expected) {
+            assert!(problem.starts_with(start) && problem.contains(remedy), "{problem}");
+        }
+        let ids: Vec<&str> = content.entries.iter().map(|entry| entry.id.as_str()).collect();
+        assert_eq!(ids, ["mine.r2", "mine.r4"]);
+    }
+
+    #[test]
+    fn what_grows_beyond_a_pattern_is_told() {
+        let doubled: String = (1..20).map(|n| format!("a{n} = '{{a{0}}}{{a{0}}}'\n", n - 1)).collect();
+        let content = content(&format!("a0 = 'xxxxxxxx'\n{doubled}"), &["{a3}", "{a19}"]);
+        let told = told(&content);
+        assert!(told[0].contains("with its fragments it has more than 4096 bytes; make several rules"), "{told:#?}");
+        assert!(told.last().is_some_and(|last| last.contains("rule mine.r1: the fragment 'a19' is wrong itself")));
+        assert_eq!(content.entries.len(), 1);
+    }
 }

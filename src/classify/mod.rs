@@ -14,6 +14,7 @@ mod event;
 mod explain;
 mod facts;
 mod file;
+mod fragments;
 mod healthy;
 mod literal;
 mod packs;
@@ -28,7 +29,8 @@ mod table;
 
 pub use bulk::{Bulk, Found, Take, Want};
 pub use explain::{Claim, Explanation, Verdict};
-pub use file::{MAX_FILE, MAX_PATTERN, Problem, RuleSource};
+pub use file::{MAX_FILE, Problem, RuleSource};
+pub use fragments::MAX_PATTERN;
 pub use packs::{builtin, builtin_samples};
 pub use rules::{MAX_RULES, RuleInfo, Rules, UnknownPack};
 pub use samples::{Failure, Report, SampleSource, check, lint};
