@@ -8,7 +8,7 @@
 //!                                                        └ ledger ─┴→ outbox
 //! ```
 //!
-//! `vocab` is what three rooms or more speak; `roots` is the only door to the user's files; `media` tells
+//! `growth` watches files being written; `vocab` is what three rooms or more speak; `roots` is the only door to the user's files; `media` tells
 //! whether a file is whole; `operate` runs what takes time; `probe` looks whether things are up; `serve` is the HTTP
 //! interface; `supervise` is the bot's process; `setup` is command line, configuration and
 //! wiring; `demo` is the self-contained show. See `docs/ARCHITECTURE.md`.
@@ -20,6 +20,7 @@ pub mod correlate;
 pub mod decide;
 pub mod demo;
 pub mod engine;
+pub mod growth;
 pub mod heal;
 pub mod ledger;
 pub mod media;

@@ -1,14 +1,31 @@
 //! Brings what a rule read out of a line into one form. Pure. Everything here is a stranger's text.
 
+mod amounts;
 mod links;
 mod waits;
 
 use super::pattern::Pattern;
 use crate::vocab::Captures;
+use amounts::{amount, percentage};
 use waits::{seconds, until};
 
 /// The groups a pattern may name.
-pub(super) const NAMES: &[&str] = &["path", "url", "file_id", "job", "retry_after", "size", "name", "file_path"];
+pub(super) const NAMES: &[&str] = &[
+    "path",
+    "url",
+    "file_id",
+    "job",
+    "retry_after",
+    "size",
+    "name",
+    "file_path",
+    "percent",
+    "bytes",
+    "total",
+    "rate",
+    "eta",
+    "state",
+];
 
 /// How much of an event is looked through for what a rule left out.
 const MAX_EVENT: usize = 64 * 1024;
@@ -32,6 +49,7 @@ pub(super) fn read(pattern: &Pattern, text: &[u8]) -> Captures {
         let value = String::from_utf8_lossy(&text[span.range()]);
         let value = match name {
             "retry_after" => seconds(&value).or_else(|| until(&value, text)).map(|wait| wait.to_string()),
+            "eta" => seconds(&value).map(|left| left.to_string()),
             _ => normal(name, &value),
         };
         if let Some(value) = value {
@@ -61,6 +79,8 @@ pub(super) fn fill(captures: &mut Captures, event: &[u8]) {
 fn normal(name: &str, value: &str) -> Option<String> {
     let value = match name {
         "size" => whole_number(value)?,
+        "bytes" | "total" | "rate" => amount(value)?.to_string(),
+        "percent" => percentage(value)?.to_string(),
         "url" => {
             value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned()
         }
@@ -194,6 +214,15 @@ mod tests {
             ("path", "'/srv/it\\'s \\xe9 \\\\x.mp4'", Some("/srv/it's é \\x.mp4")),
             ("path", "‘a b.mp4’", Some("a b.mp4")),
             ("path", "/srv/plain\\n", Some("/srv/plain\\n")),
+            ("total", "~10.50MiB", Some("11010048")),
+            ("rate", "1.2 MB/s", Some("1200000")),
+            ("bytes", "1,358,822", Some("1358822")),
+            ("bytes", "12 parsecs", None),
+            ("bytes", "9e99 GB", None),
+            ("percent", "45.3", Some("45.3")),
+            ("percent", "100%", Some("100")),
+            ("percent", "101", None),
+            ("percent", "NaN", None),
             ("path", "„a b.mp4“", Some("a b.mp4")),
             ("path", "「a b.mp4」", Some("a b.mp4")),
             ("path", "«\u{a0}a b.mp4\u{a0}»", Some("a b.mp4")),

@@ -482,12 +482,13 @@ impl<'t> Fields<'t, '_> {
     }
 
     fn means(&self) -> Result<SignalKind, Complaint> {
-        use SignalKind::{Alive, Completed, Known, Progress, Started};
+        use SignalKind::{Alive, Completed, Failed, Known, Progress, Started};
         let words = [
             ("known", Known),
             ("started", Started),
             ("progress", Progress),
             ("completed", Completed),
+            ("failed", Failed),
             ("alive", Alive),
         ];
         self.need("means")?;

@@ -57,8 +57,23 @@ pub struct Signal {
     pub rule: String,
     /// What happened.
     pub means: SignalKind,
-    /// `path`, `url`, `file_id`, `job`, `size`, `name`, and `file_path` (a Bot API path such as `videos/file_7.mp4`).
+    /// `path`, `url`, `file_id`, `job`, `size`, `name`, `file_path` (a Bot API path such as `videos/file_7.mp4`), and how
+    /// far it is: `percent`, `bytes`, `total` (as the tool rounded it), `rate` (bytes a second), `eta` (seconds).
     pub captures: Captures,
+}
+
+impl SignalKind {
+    /// What a `state=` in a line means; `None` for a word that nobody agreed on.
+    pub(super) fn of_state(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "queued" | "known" => Self::Known,
+            "started" | "processing" => Self::Started,
+            "progress" => Self::Progress,
+            "completed" | "saved" => Self::Completed,
+            "failed" => Self::Failed,
+            _ => return None,
+        })
+    }
 }
 
 /// What happened to a job, by the bot's own words.
@@ -73,6 +88,8 @@ pub enum SignalKind {
     Progress,
     /// The bot says that the file is saved.
     Completed,
+    /// The bot says that it failed.
+    Failed,
     /// The bot's connection to its server works (a poll was answered 200).
     Alive,
 }

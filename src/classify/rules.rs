@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::event::{self, Part};
 use super::file::{self, Content, Entry, Kind, Problem, RuleSource};
 use super::table::{Scratch, Table};
-use super::{Hit, Signal, captures};
+use super::{Hit, Signal, SignalKind, captures};
 
 /// The most rules in one table; one more is a mistake of a generator.
 pub const MAX_RULES: usize = 10_000;
@@ -199,6 +199,8 @@ impl Rules {
                     captures.entry(name).or_insert(value);
                 }
             }
+            // A line may say itself how far it is.
+            let means = captures.remove("state").and_then(|word| SignalKind::of_state(&word)).unwrap_or(means);
             Some(Signal { rule: first.id.clone(), means, captures })
         })
     }

@@ -1,11 +1,13 @@
 //! Makes incidents and download jobs out of events. Pure.
 
+mod growth;
 mod incident;
 mod job;
 mod locate;
 
+pub use growth::{Grew, Growth};
 pub use incident::{FLAPPING, FOLD_EVERY, Facts, Fold, Incident, SAME_FAULT};
-pub use job::{Job, JobState, Jobs};
+pub use job::{Job, JobState, Jobs, Origin, Progress, Seen, StallLimits, Told};
 pub use locate::{Located, Locator, is_plain_download, origin};
 
 use chrono::{DateTime, Utc};

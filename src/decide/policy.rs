@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::correlate::StallLimits;
 use crate::vocab::{Class, Mode};
 
 /// Everything that decisions depend on.
@@ -30,6 +31,8 @@ pub struct Policy {
     pub redownload_command: bool,
     /// The longest a download may take.
     pub download_limit: Duration,
+    /// How long a download may stand still.
+    pub stall: StallLimits,
 }
 
 /// Attempts and waits: before attempt N it is waited `base · factor^(N-1)`, at most `cap`, give or take `jitter`.
@@ -128,6 +131,7 @@ impl Default for Policy {
             bot_api: "https://api.telegram.org".into(),
             redownload_command: false,
             download_limit: Duration::from_secs(2 * 3600),
+            stall: StallLimits::default(),
         }
     }
 }

@@ -65,6 +65,9 @@ pub struct Case {
     pub result: Option<OutcomeResult>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// Who has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<By>,
 }
 
 /// An action between its two records.
@@ -133,6 +136,7 @@ impl Case {
             remedy: None,
             result: None,
             ended_at: None,
+            acknowledged: None,
         }
     }
 
@@ -156,4 +160,13 @@ impl Case {
             _ => None,
         }
     }
+}
+
+/// A person's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
 }

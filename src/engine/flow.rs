@@ -48,6 +48,7 @@ impl State {
     pub(super) fn finished(&mut self, task: Id, output: TaskOutput, out: &mut Vec<Effect>) {
         match self.tasks.remove(&task) {
             Some(Owner::Upstream) => self.upstream_answered(&output, out),
+            Some(Owner::Job(id)) => self.job_looked(id, output),
             Some(Owner::Case(id)) => {
                 let Some(case) = self.cases.get_mut(&id).filter(|case| case.task == Some(task)) else { return };
                 case.task = None;

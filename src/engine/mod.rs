@@ -7,6 +7,8 @@ mod bot;
 mod case;
 mod flow;
 pub mod intake;
+mod jobs;
+mod obey;
 mod observe;
 pub mod order;
 mod restore;
@@ -15,13 +17,16 @@ mod state;
 mod tell;
 mod upstream;
 
-pub use case::{Action, Case, Phase};
+pub use case::{Action, By, Case, Phase};
 pub use state::State;
 
-use crate::correlate::Item;
+use chrono::{DateTime, Utc};
+
+use crate::correlate::{Growth, Item, Job};
 use crate::decide::{Policy, Task, TaskOutput};
 use crate::supervise::BotEvent;
-use crate::vocab::{Id, Notice, Record};
+use crate::vocab::{Class, Id, Notice, Record, Subject};
+use order::{Order, OrderError};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -48,6 +53,17 @@ pub enum Input {
     Deadline,
     /// The configuration was reloaded.
     Policy(Box<Policy>),
+    /// Files under the roots were written to, or are gone.
+    Grew(Vec<Growth>),
+    /// A person (or program) wants something.
+    Order {
+        /// Under which number the answer is awaited.
+        ticket: u64,
+        /// What.
+        order: Order,
+        /// What it is about, where the state said that it [lacks](State::lacks) it.
+        row: Option<Row>,
+    },
 }
 
 /// What kind of thing a stored row is.
@@ -84,7 +100,26 @@ pub struct Row {
     pub json: String,
 }
 
-/// What the engine wants done. The first four are durable: they commit together before anything is started.
+/// Nobody is told of this for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Silence {
+    /// The incident by which it was asked for.
+    pub incident: Id,
+    /// Its class.
+    pub class: Class,
+    /// Its subject.
+    pub subject: Subject,
+    /// Who asked for it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for.
+    pub at: DateTime<Utc>,
+    /// How long.
+    pub until: DateTime<Utc>,
+}
+
+/// What the engine wants done. The first six are durable: they commit together before anything is started.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub enum Effect {
@@ -101,6 +136,22 @@ pub enum Effect {
     },
     /// Owe this to people.
     Notify(Box<Notice>),
+    /// Tell nobody of this for a while.
+    Silence(Box<Silence>),
+    /// Somebody has seen this incident.
+    Acknowledged {
+        /// Which.
+        incident: Id,
+    },
+    /// A download went on; not stored, the next save has it.
+    Progress(Box<Job>),
+    /// Answer an order, after the commit.
+    Answer {
+        /// Which.
+        ticket: u64,
+        /// The incident or job that was worked on or made, or why not.
+        result: Result<Id, OrderError>,
+    },
     /// Start, after the commit.
     Start(Box<Task>),
     /// Stop at a safe point.

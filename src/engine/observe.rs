@@ -190,7 +190,10 @@ impl State {
         }
         let (wall, rng) = (self.now.wall, &mut self.rng);
         let Some(id) = self.jobs.hear(source, signal, at, || Id::new(wall, rng)) else { return };
-        self.dirty.jobs.insert(id);
+        self.note_job(id, out);
+        if signal.means != SignalKind::Progress {
+            self.dirty.jobs.insert(id);
+        }
         if self.jobs.get(id).is_some_and(|job| job.state == JobState::Completed) {
             self.bot_says_saved(id, out);
         }

@@ -31,6 +31,7 @@ impl State {
                 bad.push(BadRow { kind: row.kind.as_str(), id: row.id, why });
             }
         }
+        state.resume_jobs();
         let mut out = Vec::new();
         let ids: Vec<_> = state.cases.keys().copied().collect();
         for id in ids {

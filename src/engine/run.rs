@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, Timelike as _, Utc};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::Batch;
+use super::order::{Order, OrderError};
 use super::{Case, Effect, Input, Row, RowKind, State};
+use crate::correlate::{Growth, Job};
 use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
-use crate::ledger::store::Change;
+use crate::ledger::store::{Change, SilenceRow};
 use crate::ledger::{Error, Force, Ledger};
 use crate::outbox::TelegramSettings;
 use crate::publish::terminal::Terminal;
 use crate::supervise::{BotCommand, BotEvent};
-use crate::vocab::{Evidence, Id, Now, Record, json_text};
+use crate::vocab::{Evidence, Id, Now, Record, json_text, rfc3339};
 
 /// Inputs that one transaction takes at most: a burst shares its fsync, and nobody waits long.
 const TURN_INPUTS: usize = 64;
@@ -40,6 +42,38 @@ const BACKLOG: usize = 20_000;
 /// So often the admins are told past the state directory.
 const TELL_PAST_EVERY: Duration = Duration::from_secs(30);
 
+/// Orders that wait for the loop; who gives more waits in turn.
+const ORDERS: usize = 64;
+
+/// How far downloads are, for whoever follows them; who is slow gets the later ones.
+pub const LIVE: usize = 256;
+
+/// An order and where its answer goes.
+pub type Ordered = (Order, oneshot::Sender<Result<Id, OrderError>>);
+
+/// Gives people's orders to the engine; clones share the one way.
+#[derive(Clone, Debug)]
+pub struct Orders(mpsc::Sender<Ordered>);
+
+impl Orders {
+    /// The handle, and the end that belongs into [`Parts::orders`].
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Ordered>) {
+        let (sender, receiver) = mpsc::channel(ORDERS);
+        (Self(sender), receiver)
+    }
+
+    /// Gives an order and waits until it is followed and written down. Returns the incident or job that it led to.
+    ///
+    /// # Errors
+    /// When there is no such thing, it is not in a state for this, or the engine has stopped.
+    pub async fn give(&self, order: Order) -> Result<Id, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send((order, answer)).await.map_err(|_| OrderError::Stopped)?;
+        answered.await.unwrap_or(Err(OrderError::Stopped))
+    }
+}
+
 /// What the loop works with.
 pub struct Parts {
     /// The durable side.
@@ -54,6 +88,12 @@ pub struct Parts {
     pub bot_orders: Option<mpsc::Sender<BotCommand>>,
     /// A new policy after a reload.
     pub policies: mpsc::Receiver<Policy>,
+    /// What people want.
+    pub orders: mpsc::Receiver<Ordered>,
+    /// What the watch over the roots sees.
+    pub growth: mpsc::Receiver<Vec<Growth>>,
+    /// Gets how far downloads are, between two saves as well.
+    pub progress: broadcast::Sender<Arc<Job>>,
     /// Shows records.
     pub terminal: Option<Terminal>,
     /// Wakes whoever delivers notices.
@@ -81,6 +121,9 @@ struct Loop {
     acts: Arc<Semaphore>,
     backlog: Vec<Change>,
     told_past: Option<Instant>,
+    /// Who waits for the answer to an order, by its number.
+    asked: HashMap<u64, oneshot::Sender<Result<Id, OrderError>>>,
+    tickets: u64,
     stop: CancellationToken,
 }
 
@@ -108,6 +151,8 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         acts: Arc::new(Semaphore::new(repairs)),
         backlog: Vec::new(),
         told_past: None,
+        asked: HashMap::new(),
+        tickets: 0,
         stop,
     };
     this.carry_out(effects, Vec::new());
@@ -139,6 +184,7 @@ impl Loop {
     async fn wait(&mut self, answered: &mut mpsc::Receiver<(Id, TaskOutput)>) -> Option<(Vec<Input>, Vec<Change>)> {
         let deadline = self.state.deadline().map(|at| self.start + at);
         let mut changes = Vec::new();
+        let mut ordered = None;
         let parts = &mut self.parts;
         let mut inputs = tokio::select! {
             biased;
@@ -146,6 +192,11 @@ impl Loop {
             Some((task, output)) = answered.recv() => vec![Input::Finished { task, output }],
             Some(event) = parts.bot_events.recv() => vec![Input::Bot(event)],
             Some(policy) = parts.policies.recv() => vec![Input::Policy(Box::new(policy))],
+            Some(order) = parts.orders.recv() => {
+                ordered = Some(order);
+                Vec::new()
+            }
+            Some(seen) = parts.growth.recv() => vec![Input::Grew(seen)],
             batch = parts.batches.recv() => match batch {
                 Some(batch) => take_batch(batch, &mut changes).into_iter().collect(),
                 // Every source is at its end (standard input): what was found is still worked off.
@@ -156,6 +207,8 @@ impl Loop {
             // The watchdog is fed even when nothing happens.
             () = tokio::time::sleep(Duration::from_secs(5)) => vec![Input::Deadline],
         };
+        inputs.extend(ordered.map(|ordered| self.order(ordered)));
+        let parts = &mut self.parts;
         while inputs.len() < TURN_INPUTS {
             if let Ok((task, output)) = answered.try_recv() {
                 inputs.push(Input::Finished { task, output });
@@ -166,6 +219,22 @@ impl Loop {
             }
         }
         Some((inputs, changes))
+    }
+
+    /// An order as an input, with what it is about where memory has let go of that.
+    fn order(&mut self, (order, answer): Ordered) -> Input {
+        self.tickets += 1;
+        let ticket = self.tickets;
+        self.asked.insert(ticket, answer);
+        let row = self.state.lacks(&order).and_then(|(kind, id)| {
+            let id = id.to_string();
+            let json = self.parts.ledger.row(kind.as_str(), &id).unwrap_or_else(|error| {
+                tracing::error!("{error}");
+                None
+            })?;
+            Some(Row { kind, id, json })
+        });
+        Input::Order { ticket, order, row }
     }
 
     /// Commits what must be durable, then starts, cancels and shows. Nothing is changed that is not written down; a look
@@ -194,7 +263,13 @@ impl Loop {
                     owed = true;
                     changes.push(Change::Notice(notice));
                 }
-                Effect::Start(_) | Effect::Cancel(_) | Effect::Bot { .. } => later.push(effect),
+                Effect::Silence(silence) => changes.push(Change::Silence(silence_of(*silence))),
+                Effect::Acknowledged { incident } => changes.push(Change::Acknowledged(incident.to_string())),
+                Effect::Start(_)
+                | Effect::Cancel(_)
+                | Effect::Bot { .. }
+                | Effect::Progress(_)
+                | Effect::Answer { .. } => later.push(effect),
             }
         }
         let waited = self.commit(force(&later), changes);
@@ -271,7 +346,19 @@ impl Loop {
                 }
             }
             Effect::Bot { task, signal } => self.order_bot(task, signal),
-            Effect::Record(_) | Effect::Save(_) | Effect::Forget { .. } | Effect::Notify(_) => {}
+            // Nobody may be listening, or have gone away meanwhile.
+            Effect::Progress(job) => drop(self.parts.progress.send(Arc::new(*job))),
+            Effect::Answer { ticket, result } => {
+                if let Some(answer) = self.asked.remove(&ticket) {
+                    let _ = answer.send(result);
+                }
+            }
+            Effect::Record(_)
+            | Effect::Save(_)
+            | Effect::Forget { .. }
+            | Effect::Notify(_)
+            | Effect::Silence(_)
+            | Effect::Acknowledged { .. } => {}
         }
     }
 
@@ -365,6 +452,18 @@ impl Loop {
     }
 }
 
+fn silence_of(silence: super::Silence) -> SilenceRow {
+    SilenceRow {
+        incident: silence.incident.to_string(),
+        class: silence.class.as_str(),
+        subject: silence.subject,
+        by: silence.by,
+        reason: silence.reason,
+        at: rfc3339(silence.at),
+        until: rfc3339(silence.until),
+    }
+}
+
 /// A repair that moves a file aside, and an order to the bot, must not begin before its announcement is on the disk. Others
 /// are asked about again: they begin as soon as a crash of this program cannot take the announcement back.
 fn force(effects: &[Effect]) -> Force {
@@ -392,7 +491,7 @@ fn latest(changes: Vec<Change>) -> Vec<Change> {
                 seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
             }
             Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
-            Change::Record { .. } | Change::Unclassified(_) => true,
+            Change::Record { .. } | Change::Unclassified(_) | Change::Silence(_) | Change::Acknowledged(_) => true,
         })
         .collect();
     kept.reverse();

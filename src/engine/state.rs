@@ -28,6 +28,7 @@ pub(super) const ENDED_MAX: usize = 2_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Case(Id),
+    Job(Id),
     Upstream,
 }
 
@@ -40,6 +41,7 @@ pub struct State {
     pub(super) cases: BTreeMap<Id, Case>,
     pub(super) by_key: HashMap<(Class, Subject), Id>,
     pub(super) jobs: Jobs,
+    pub(super) clocks: super::jobs::Clocks,
     pub(super) locator: Locator,
     pub(super) budget: Budget,
     pub(super) breaker: Breaker,
@@ -74,6 +76,7 @@ impl State {
             cases: BTreeMap::new(),
             by_key: HashMap::new(),
             jobs: Jobs::default(),
+            clocks: super::jobs::Clocks::default(),
             locator: Locator::default(),
             budget: Budget::default(),
             breaker: Breaker::default(),
@@ -97,6 +100,8 @@ impl State {
             Input::Bot(event) => self.bot(&event, &mut out),
             Input::Deadline => {}
             Input::Policy(policy) => self.policy = *policy,
+            Input::Grew(seen) => self.grew(seen, &mut out),
+            Input::Order { ticket, order, row } => self.ordered(ticket, order, row.as_ref(), &mut out),
         }
         self.run_due(&mut out);
         self.save_dirty(&mut out);
@@ -106,7 +111,7 @@ impl State {
     /// The next moment at which [`Input::Deadline`] is wanted, on the monotonic clock.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        self.wake.first().map(|(at, _)| *at).into_iter().chain(self.upstream.due).min()
+        self.wake.first().map(|(at, _)| *at).into_iter().chain(self.upstream.due).chain(self.clocks.due).min()
     }
 
     /// The open and lately ended cases, oldest first.
@@ -134,6 +139,9 @@ impl State {
         if self.upstream.due.is_some_and(|due| due <= self.now.mono) {
             self.upstream.due = None;
             self.probe_upstream(out);
+        }
+        if self.clocks.due.is_some_and(|due| due <= self.now.mono) {
+            self.find_stalls(out);
         }
         // Waking a case may make another one due at once; each is run once a step, the rest follow with the next.
         let due: Vec<Id> = self.wake.range(..=(self.now.mono, Id::MAX)).map(|(_, id)| *id).collect();
@@ -186,6 +194,7 @@ impl State {
         for id in ids {
             self.write_folds(id, true, &mut out);
         }
+        self.save_jobs();
         self.save_dirty(&mut out);
         out
     }
@@ -217,6 +226,7 @@ impl State {
         }
         for id in &dirty.jobs {
             if let Some(job) = self.jobs.get(*id) {
+                self.clocks.saved(job, self.now.mono);
                 save(RowKind::Job, id.to_string(), serde_json::to_string(job));
             }
         }
@@ -232,8 +242,9 @@ impl State {
         for id in dirty.cases {
             self.plan_wake(id);
         }
+        // They stay in the ledger, which has its own limits.
         for id in self.jobs.prune() {
-            out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });
+            self.clocks.forget(id);
         }
     }
 }

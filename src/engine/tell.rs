@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::case::Action;
 use super::state::State;
 use super::{Case, Effect, Phase};
-use crate::correlate::Fold;
+use crate::correlate::{Fold, JobState};
 use crate::decide::Step;
 use crate::vocab::{
     Body, Class, Evidence, Id, Notice, OutcomeResult, Phase as ActionPhase, Record, SCHEMA, Severity, Stage, StepTold,
@@ -195,7 +195,15 @@ impl State {
             self.jobs.complete(job, self.now.wall);
             self.dirty.jobs.insert(job);
         }
-        if let Some(on) = held {
+        if let Some(job) = job
+            && matches!(result, OutcomeResult::Exhausted | OutcomeResult::Refused | OutcomeResult::Cancelled)
+            && self.jobs.get(job).is_some_and(|job| job.state == JobState::Processing)
+        {
+            self.jobs.fail(job, self.now.wall);
+            self.dirty.jobs.insert(job);
+        }
+        // A person's word is about one repair, and each bot that ends is an event of its own.
+        if let Some(on) = held.filter(|on| on != "approval" && on != "bot") {
             self.wake_held(&on);
         }
         self.upstream_trial(id, result == OutcomeResult::Healed, out);

@@ -4,13 +4,16 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Error, Force, Ledger, outbox};
 use crate::acquire::Checkpoint;
-use crate::vocab::Notice;
+use crate::vocab::{Notice, Subject};
 
 /// How many records stay in the database after they are in the records file.
 const RECORDS_KEPT: u64 = 50_000;
 
 /// How many kinds of unknown errors are kept, those seen last.
 const UNCLASSIFIED_KEPT: u32 = 500;
+
+/// How many jobs the engine gets back at its start: as many as it keeps in memory.
+const JOBS_READ: u32 = 2_000;
 
 /// How many ended incidents stay in the database.
 const INCIDENTS_KEPT: u32 = 10_000;
@@ -45,6 +48,10 @@ pub enum Change {
     },
     /// Owe people a notice.
     Notice(Box<Notice>),
+    /// Tell nobody of something for a while.
+    Silence(SilenceRow),
+    /// Somebody has seen this incident: what was told of it is read.
+    Acknowledged(String),
     /// Events that read like errors came, and no rule knows them.
     Unclassified(Unclassified),
     /// A stream was worked off so far.
@@ -61,6 +68,25 @@ pub enum Change {
         /// The stream's key within it.
         stream: String,
     },
+}
+
+/// Nobody is told of a class and subject for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilenceRow {
+    /// The incident by which it was asked for.
+    pub incident: String,
+    /// The class.
+    pub class: &'static str,
+    /// The subject.
+    pub subject: Subject,
+    /// Who asked for it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for, RFC 3339.
+    pub at: String,
+    /// How long, RFC 3339.
+    pub until: String,
 }
 
 /// Events that read like errors and are alike, though no rule knows them.
@@ -90,7 +116,15 @@ impl Ledger {
         self.write_here(force, |tx| changes.iter().try_for_each(|change| apply(tx, change)))
     }
 
-    /// Every row of the engine's state. Of ended incidents only those matter to it that ended lately, or that counted
+    /// A row of the engine's state.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn row(&self, kind: &str, id: &str) -> Result<Option<String>, Error> {
+        self.read(|db| row(db, kind, id))
+    }
+
+    /// Every row of the engine's state; of jobs the latest. Of ended incidents only those matter to it that ended lately, or that counted
     /// events which are not in the records yet (killed in a storm, started again much later).
     ///
     /// # Errors
@@ -98,12 +132,14 @@ impl Ledger {
     pub fn rows(&self) -> Result<Vec<StoredRow>, Error> {
         self.read(|db| {
             let mut query = db.prepare(
-                "SELECT kind, id, json FROM row WHERE kind <> 'incident' OR json_extract(json, '$.ended_at') IS NULL \
+                "SELECT kind, id, json FROM row WHERE kind = 'engine' OR kind = 'job' AND id IN \
+                 (SELECT id FROM row WHERE kind = 'job' ORDER BY id DESC LIMIT ?1) \
+                 OR kind = 'incident' AND (json_extract(json, '$.ended_at') IS NULL \
                  OR json_extract(json, '$.ended_at') > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes') \
                  OR EXISTS (SELECT 1 FROM json_each(row.json, '$.incident.folds') AS f \
-                            WHERE json_extract(f.value, '$.pending') > 0)",
+                            WHERE json_extract(f.value, '$.pending') > 0))",
             )?;
-            query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+            query.query_map([JOBS_READ], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
         })
     }
 
@@ -201,6 +237,16 @@ pub fn list(db: &Connection, kind: &str, limit: u32) -> rusqlite::Result<Vec<Str
     query.query_map(params![kind, limit], |row| row.get(0))?.collect()
 }
 
+/// One stored row.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn row(db: &Connection, kind: &str, id: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT json FROM row WHERE kind = ?1 AND id = ?2")?
+        .query_row((kind, id), |row| row.get(0))
+        .optional()
+}
+
 fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
     match change {
         Change::Row { kind, id, json } => tx
@@ -215,6 +261,26 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
             .prepare_cached("INSERT INTO record (seq, incident, json) VALUES (?1, ?2, ?3)")?
             .execute((sql(*seq), incident, json)),
         Change::Notice(notice) => return outbox::put(tx, notice),
+        Change::Silence(silence) => tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO silence (class, subject_kind, subject, incident, account, reason, at, until) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                silence.class,
+                silence.subject.kind.as_str(),
+                silence.subject.value,
+                silence.incident,
+                silence.by,
+                silence.reason,
+                silence.at,
+                silence.until
+            ]),
+        Change::Acknowledged(incident) => tx
+            .prepare_cached(
+                "UPDATE notification SET read_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = ?1 AND read_at IS NULL",
+            )?
+            .execute([incident]),
         Change::Unclassified(event) => return note_unclassified(tx, event),
         Change::Checkpoint { stream, checkpoint } => {
             let json =

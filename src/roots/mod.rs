@@ -7,6 +7,7 @@
 mod access;
 mod error;
 mod file;
+mod listing;
 mod owner;
 mod part;
 mod path;
@@ -26,6 +27,7 @@ use nix::sys::stat::Mode;
 pub use access::{Access, Denied, Restored, Who};
 pub use error::{Error, Refusal};
 pub use file::{Facts, FileKind, Space};
+pub use listing::Listed;
 pub use owner::{group_id, group_name, groups_of, user_id, user_name};
 pub use part::{PART_SUFFIX, Part};
 pub use path::{RootPath, shell_quote, toml_quote};

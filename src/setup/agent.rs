@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::Failure;
@@ -12,6 +12,7 @@ use super::load::{Loaded, Surroundings};
 use super::{policy, rulebook};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
+use crate::growth;
 use crate::heal::Healer;
 use crate::ledger::jsonl::{RecordsFile, Rotation};
 use crate::ledger::{self, Ledger};
@@ -26,6 +27,9 @@ const READS: usize = 16;
 
 /// Batches between the intake and the engine.
 const BATCHES: usize = 64;
+
+/// Looks at growing files that wait for the engine.
+const GROWTH: usize = 4;
 
 /// What happens to the bot is rare.
 const BOT_EVENTS: usize = 64;
@@ -91,7 +95,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     }
     let settings = policy::heal_settings(&loaded, &around, bot.as_ref())?;
     end_leftovers(&loaded, settings.bot.uid).await;
-    let healer = Arc::new(Healer::new(settings, Arc::new(roots), ledger.clone()));
+    let roots = Arc::new(roots);
+    let healer = Arc::new(Healer::new(settings, Arc::clone(&roots), ledger.clone()));
     let sweeping = Arc::clone(&healer);
     let records = open_records(&loaded)?;
     if ledger.number_after(records.last()).await.map_err(|error| state_failure(&error))? {
@@ -108,6 +113,9 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let (policies_in, policies) = mpsc::channel(1);
     let (events_in, bot_events) = mpsc::channel(BOT_EVENTS);
     let (orders_in, orders) = mpsc::channel(BOT_EVENTS);
+    let (people, asked) = engine::run::Orders::channel();
+    let (growth_in, growth) = mpsc::channel(GROWTH);
+    let progress = broadcast::Sender::new(engine::run::LIVE);
     let (owed, recorded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
     let checkpoints = ledger.checkpoints().map_err(|error| state_failure(&error))?;
@@ -128,6 +136,9 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         bot_events,
         bot_orders: bot.is_some().then(|| orders_in.clone()),
         policies,
+        orders: asked,
+        growth,
+        progress: progress.clone(),
         terminal,
         owed: Arc::clone(&owed),
         tell_now: policy::telegram(&loaded),
@@ -138,6 +149,9 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     };
     let engine = flow.runtime.spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
     let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
+    let jobs = loaded.config.jobs.clone();
+    let watcher = tokio::spawn(growth::run(roots, jobs.watch_every.0, growth_in, stop_reading.clone()));
+    let forgetter = tokio::spawn(forget_jobs(ledger.clone(), jobs, stop_sending.clone()));
     let sweeper = tokio::spawn(sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
@@ -148,7 +162,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     // Downstream, one after the other: nobody is stopped while somebody before may still bring something.
     let _ = systemd::stopping();
     stop_reading.cancel();
-    let _ = readers.await;
+    let _ = (readers.await, watcher.await);
     let _ = intake.await;
     stop_engine.cancel();
     let died = match engine {
@@ -157,7 +171,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     };
     stop_sending.cancel();
     let _ = exporter.await;
-    let _ = sweeper.await;
+    let _ = (sweeper.await, forgetter.await);
+    drop((people, progress));
     if let Some(sender) = sender {
         let _ = sender.await;
     }
@@ -354,6 +369,21 @@ fn position(ledger: &Ledger, log: &std::path::Path) -> Option<u64> {
     let checkpoints = ledger.checkpoints().unwrap_or_default();
     let of = |checkpoint: &&acquire::Checkpoint| matches!(&checkpoint.identity, acquire::Identity::File { path, ino, .. } if path == log && *ino != 0);
     checkpoints.iter().filter(of).map(|checkpoint| checkpoint.offset).max()
+}
+
+/// Lets go of old downloads until `stop`.
+async fn forget_jobs(ledger: Ledger, jobs: super::config::Jobs, stop: CancellationToken) {
+    loop {
+        let keep = chrono::TimeDelta::from_std(jobs.keep.0).unwrap_or(chrono::TimeDelta::MAX);
+        let before = chrono::Utc::now().checked_sub_signed(keep).unwrap_or_default();
+        let before = crate::vocab::Id::first_of(before).to_string();
+        if let Err(error) = ledger.prune_jobs(before, jobs.keep_max).await {
+            tracing::warn!("{error}");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Writes records to their file until `stop`, then once more.

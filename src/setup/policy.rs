@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::commands::Failure;
 use super::config::{self, Config, FallbackAction};
 use super::load::{Loaded, Surroundings};
-use crate::correlate::origin;
+use crate::correlate::{StallLimits, origin};
 use crate::decide::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry, ServerRestart};
 use crate::heal;
 use crate::outbox::{Lang, Pace, TelegramSettings};
@@ -48,6 +48,11 @@ pub fn policy(loaded: &Loaded) -> Policy {
         bot_api: origin(&config.bot_api.url).unwrap_or_else(|| config.bot_api.url.clone()),
         redownload_command: config.command.contains_key("redownload"),
         download_limit: config.download.timeout.0,
+        stall: StallLimits {
+            small: config.jobs.stall_small.0,
+            medium: config.jobs.stall_medium.0,
+            large: config.jobs.stall_large.0,
+        },
     }
 }
 

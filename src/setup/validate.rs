@@ -125,6 +125,20 @@ fn bounds(config: &Config, check: &mut Check<'_>) {
     check.within(retry.cap >= retry.base, "retry", "cap", "at least `base`");
     check.within(config.breaker.threshold >= 1, "breaker", "threshold", "1 or more");
     check.within(config.disk.check_every.0.as_millis() >= 100, "disk", "check_every", "\"100ms\" or more");
+    let jobs = &config.jobs;
+    check.within(
+        (100..=600_000).contains(&jobs.watch_every.0.as_millis()),
+        "jobs",
+        "watch_every",
+        "\"100ms\" to \"10m\"",
+    );
+    for (key, period) in
+        [("stall_small", jobs.stall_small), ("stall_medium", jobs.stall_medium), ("stall_large", jobs.stall_large)]
+    {
+        check.within(period.0.as_secs() >= 1, "jobs", key, "\"1s\" or more");
+    }
+    check.within(jobs.keep.0.as_secs() >= 3600, "jobs", "keep", "\"1h\" or more");
+    check.within((1..=100_000).contains(&jobs.keep_max), "jobs", "keep_max", "1 to 100000");
     let down = &config.server_down;
     check.within(down.base.0.as_millis() >= 10, "server_down", "base", "\"10ms\" or more");
     check.within(down.cap >= down.base, "server_down", "cap", "at least `base`");

@@ -24,6 +24,13 @@ impl Id {
         Self((millis << 80) | (high << 64) | u128::from(rng.next_u64()))
     }
 
+    /// The smallest identifier of this moment, for ranges.
+    #[must_use]
+    pub fn first_of(at: DateTime<Utc>) -> Self {
+        let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0) & ((1 << 48) - 1);
+        Self(millis << 80)
+    }
+
     /// Reads the 26 characters back; `None` when they are not a ULID.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -16,7 +16,7 @@ use crate::roots::RootSpec;
 use crate::vocab::{Class, Mode, Secret, Severity};
 
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
-pub use parts::{Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
+pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
 
 /// The whole configuration of logmedic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub source: Vec<Source>,
     /// The only places in which logmedic may ever change a file. Without any, repairs of files are refused.
     pub root: Vec<Root>,
+    /// How downloads are followed.
+    pub jobs: Jobs,
     /// How failed downloads are tried again.
     pub retry: Retry,
     /// How far logmedic may go, by class (`corrupt = "observe"`) or by rule (`"aria2.disk_full" = "off"`):

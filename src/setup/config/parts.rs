@@ -370,6 +370,38 @@ impl Default for Records {
     }
 }
 
+/// How downloads are followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Jobs {
+    /// How often the files under the roots are looked at, to see them grow.
+    pub watch_every: Period,
+    /// A download of less than 20 MB stands still when no byte came for so long.
+    pub stall_small: Period,
+    /// The same for one of less than 1 GB.
+    pub stall_medium: Period,
+    /// The same for a larger one.
+    pub stall_large: Period,
+    /// Downloads that ended longer ago are forgotten.
+    pub keep: Period,
+    /// So many downloads are remembered at most.
+    pub keep_max: u32,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            watch_every: Period::secs(2),
+            stall_small: Period::secs(60),
+            stall_medium: Period::secs(180),
+            stall_large: Period::secs(300),
+            keep: Period::secs(30 * 86_400),
+            keep_max: 10_000,
+        }
+    }
+}
+
 /// How much logmedic takes at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -1,0 +1,356 @@
+//! Watches the files under the roots grow: which download is how far, whatever the log says. I/O.
+//!
+//! A look costs little however large the library is: only directories that changed are listed, only files that were
+//! written to lately are asked. A slow round finds the rest. Everything is reached through [`Roots`]: never by a link, never
+//! outside of a root.
+
+mod aria2;
+mod names;
+mod track;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::correlate::{Grew, Growth};
+use crate::roots::{Facts, FileKind, OWN_DIRECTORY, RootPath, Roots};
+use names::Name;
+use track::{Look, Tracker};
+
+/// Directories that are watched; beyond it the deepest are left out, and that is said.
+const DIRECTORIES_MAX: usize = 20_000;
+
+/// Entries of one directory that are looked at.
+const ENTRIES_MAX: usize = 50_000;
+
+/// So often every directory is listed: files that are written to without a change of their directory.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// One look may take this long; the rest waits for the next.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// At the start, files that were written to so short ago may still be under way.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// The largest control file that is read: one bit a piece, a megabyte is eight million pieces.
+const CONTROL_MAX: u64 = 1 << 20;
+
+/// Dates of file systems are as coarse as this: a directory changed so short ago is listed once more.
+const COARSE: Duration = Duration::from_secs(2);
+
+/// Watches until `stop`, and gives what it sees to `out`. A look that is not taken waits: memory stays bounded.
+pub async fn run(roots: Arc<Roots>, every: Duration, out: mpsc::Sender<Vec<Growth>>, stop: CancellationToken) {
+    let mut watch = Watch::new(roots);
+    let mut beat = tokio::time::interval(every);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = beat.tick() => {}
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let seen = watch.look();
+            (watch, seen)
+        });
+        // A file system that hangs must not hold up the end.
+        let Some(Ok((back, seen))) = stop.run_until_cancelled(looked).await else { return };
+        watch = back;
+        if !seen.is_empty() && out.send(seen).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Which file: the root's place in the list, its final path below the root.
+type Key = (usize, PathBuf);
+
+/// A watched directory.
+struct Directory {
+    path: RootPath,
+    /// Its own date when it was listed.
+    modified: SystemTime,
+}
+
+/// What is known from the looks before.
+struct Watch {
+    roots: Vec<RootPath>,
+    directories: HashMap<Key, Directory>,
+    files: Tracker<Key>,
+    began: Instant,
+    /// When the look before began: what is younger is new.
+    last: Option<SystemTime>,
+    round: Option<Instant>,
+    full: bool,
+}
+
+impl Watch {
+    fn new(roots: Arc<Roots>) -> Self {
+        Self {
+            roots: roots.all(),
+            directories: HashMap::new(),
+            files: Tracker::default(),
+            began: Instant::now(),
+            last: None,
+            round: None,
+            full: false,
+        }
+    }
+
+    /// One look at everything that may have changed.
+    fn look(&mut self) -> Vec<Growth> {
+        let (began, wall) = (Instant::now(), SystemTime::now());
+        let until = began + LOOK_MAX;
+        let whole = self.round.is_none_or(|at| at.elapsed() >= ROUND);
+        let mut found = BTreeSet::new();
+        let mut todo: Vec<(usize, RootPath)> = self.roots.iter().cloned().enumerate().collect();
+        let mut known: Vec<(Key, RootPath)> =
+            self.directories.iter().map(|(key, directory)| (key.clone(), directory.path.clone())).collect();
+        known.retain(|(_, path)| !path.is_root());
+        todo.extend(known.into_iter().map(|((root, _), path)| (root, path)));
+        let mut done = true;
+        while let Some((root, path)) = todo.pop() {
+            if Instant::now() > until {
+                done = false;
+                break;
+            }
+            self.visit(root, &path, whole, &mut todo, &mut found);
+        }
+        if whole && done {
+            self.round = Some(began);
+        }
+        found.extend(self.files.keys().cloned());
+        let seen = found.into_iter().filter_map(|key| self.ask(&key)).collect();
+        self.last = Some(wall);
+        seen
+    }
+
+    /// Lists a directory that changed: its new directories go to `todo`, its young files to `found`.
+    fn visit(
+        &mut self,
+        root: usize,
+        path: &RootPath,
+        whole: bool,
+        todo: &mut Vec<(usize, RootPath)>,
+        found: &mut BTreeSet<Key>,
+    ) {
+        let key = (root, path.relative().to_path_buf());
+        let facts = match path.stat() {
+            Ok(Some(facts)) if facts.kind == FileKind::Directory => facts,
+            _ => {
+                self.directories.remove(&key);
+                return;
+            }
+        };
+        let known = self.directories.get(&key);
+        let fresh = facts.age(SystemTime::now()) < COARSE;
+        if !whole && !fresh && known.is_some_and(|known| known.modified == facts.modified) {
+            return;
+        }
+        if known.is_none() && self.directories.len() >= DIRECTORIES_MAX {
+            if !std::mem::replace(&mut self.full, true) {
+                tracing::warn!(
+                    "the roots hold more than {DIRECTORIES_MAX} directories: files in the others are not watched"
+                );
+            }
+            return;
+        }
+        let new_directory = known.is_none();
+        let Ok((listed, _)) = path.list(ENTRIES_MAX) else { return };
+        self.directories.insert(key, Directory { path: path.clone(), modified: facts.modified });
+        let young = self.last.map_or_else(|| SystemTime::now() - FRESH, |last| last - COARSE);
+        for entry in listed {
+            let name = entry.path.name();
+            match entry.facts.kind {
+                FileKind::Directory if name == OWN_DIRECTORY || name.starts_with('.') => {}
+                FileKind::Directory => {
+                    let inner = (root, entry.path.relative().to_path_buf());
+                    if new_directory || !self.directories.contains_key(&inner) {
+                        todo.push((root, entry.path));
+                    }
+                }
+                FileKind::File if entry.facts.modified >= young => {
+                    if let Some(wanted) = names::read(&name).wanted() {
+                        found.insert((root, entry.path.relative().with_file_name(wanted)));
+                    }
+                }
+                FileKind::File | FileKind::Other => {}
+            }
+        }
+    }
+
+    /// Looks at one file, under its final name or a temporary one.
+    fn ask(&mut self, key: &Key) -> Option<Growth> {
+        let root = self.roots.get(key.0)?.clone();
+        let look = find(&root, &key.1);
+        // What is met at the first look was there before: nobody knows since when.
+        let new = self.last.is_some() && !self.files.follows(key);
+        let what = self.files.see(key, look, new, self.began.elapsed())?;
+        let path = root.absolute().join(&key.1).to_string_lossy().into_owned();
+        if what == Grew::Gone {
+            return Some(track::growth(root.root_name(), path, Look::default(), what));
+        }
+        Some(track::growth(root.root_name(), path, look.unwrap_or_default(), what))
+    }
+}
+
+/// The file with this final path as it is now; `None` when neither it nor a temporary one is there.
+fn find(root: &RootPath, wanted: &std::path::Path) -> Option<Look> {
+    let name = wanted.file_name()?.to_str()?;
+    let mut directory = root.clone();
+    for part in wanted.parent()?.iter() {
+        directory = directory.child(part.to_str()?).ok()?;
+    }
+    let file = |name: &str| {
+        let path = directory.child(name).ok()?;
+        let facts = path.stat().ok()??;
+        (facts.kind == FileKind::File).then_some((path, facts))
+    };
+    let temporary = names::temporary_names(name).find_map(|name| file(&name));
+    let control = names::control_names(name).find_map(|name| file(&name));
+    let part = temporary.is_some() || control.is_some();
+    let (_, facts) = temporary.or_else(|| file(name))?;
+    let told = control.as_ref().and_then(|(path, _)| read_control(path));
+    let mark_of = |facts: &Facts| {
+        let since = facts.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+    };
+    // Room that was set aside or left out counts for nothing: what stands on the disk does, but not beyond the end.
+    let bytes = match (&told, &control) {
+        (Some((bytes, _)), _) => Some(*bytes),
+        (None, Some((path, _)))
+            if matches!(names::read(&path.name()), Name::Control(_)) && path.name().ends_with(".aria2") =>
+        {
+            None
+        }
+        _ => Some(facts.size.min(facts.allocated.max(small(&facts)))),
+    };
+    Some(Look {
+        mark: (facts.size, facts.allocated, mark_of(&facts)),
+        bytes,
+        total: told.map(|(_, total)| total),
+        part,
+    })
+}
+
+/// File systems keep tiny files beside their name, where they take no block; others show what was written only after a
+/// while. A page is believed.
+fn small(facts: &Facts) -> u64 {
+    facts.size.min(4096)
+}
+
+fn read_control(path: &RootPath) -> Option<(u64, u64)> {
+    if !path.name().ends_with(".aria2") {
+        return None;
+    }
+    let (file, _) = path.open_read().ok()?;
+    let mut bytes = Vec::new();
+    file.take(CONTROL_MAX).read_to_end(&mut bytes).ok()?;
+    aria2::read(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::roots::RootSpec;
+
+    struct Rig {
+        dir: tempfile::TempDir,
+        watch: Watch,
+    }
+
+    impl Rig {
+        fn new(prepare: impl FnOnce(&std::path::Path)) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            prepare(dir.path());
+            let spec = RootSpec {
+                name: "models".into(),
+                path: dir.path().to_path_buf(),
+                owner: None,
+                group: None,
+                dir_mode: None,
+                file_mode: None,
+            };
+            let (roots, problems) = Roots::open(&[spec]);
+            assert!(problems.is_empty());
+            let mut watch = Watch::new(Arc::new(roots));
+            assert!(watch.look().is_empty(), "what is there at the start is no news");
+            Self { dir, watch }
+        }
+
+        fn add(&self, name: &str, bytes: usize) {
+            let path = self.dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+            file.write_all(&vec![7; bytes]).unwrap();
+        }
+
+        /// What is told of the file with this final name.
+        fn look(&mut self, name: &str) -> Option<Growth> {
+            let path = self.dir.path().join(name).display().to_string();
+            self.watch.look().into_iter().find(|growth| growth.path == path)
+        }
+    }
+
+    #[test]
+    fn b2_a_part_grows_and_becomes_the_file() {
+        let mut rig = Rig::new(|_| {});
+        rig.add("ana/a.mp4.part", 10_000);
+        let seen = rig.look("ana/a.mp4").unwrap();
+        assert_eq!((seen.bytes, seen.part, seen.what, seen.root.as_str()), (Some(10_000), true, Grew::Grows, "models"));
+        rig.add("ana/a.mp4.part", 5_000);
+        assert_eq!(rig.look("ana/a.mp4").unwrap().bytes, Some(15_000));
+        fs::rename(rig.dir.path().join("ana/a.mp4.part"), rig.dir.path().join("ana/a.mp4")).unwrap();
+        let seen = rig.look("ana/a.mp4").unwrap();
+        assert_eq!((seen.bytes, seen.part, seen.what), (Some(15_000), false, Grew::Grows));
+        fs::remove_file(rig.dir.path().join("ana/a.mp4")).unwrap();
+        rig.look("ana/a.mp4");
+        assert_eq!(rig.look("ana/a.mp4").map(|seen| seen.what), Some(Grew::Gone));
+    }
+
+    #[test]
+    fn b2_room_that_was_set_aside_is_not_progress() {
+        let mut rig = Rig::new(|_| {});
+        // aria2 with falloc: the whole length is there at once, and takes its blocks.
+        rig.add("b.iso", 4 << 20);
+        let control = rig.dir.path().join("b.iso.aria2");
+        fs::write(&control, aria2::write(1 << 20, 4 << 20, 1)).unwrap();
+        let seen = rig.look("b.iso").unwrap();
+        assert_eq!((seen.bytes, seen.total, seen.part), (Some(1 << 20), Some(4 << 20), true));
+        fs::write(&control, aria2::write(1 << 20, 4 << 20, 3)).unwrap();
+        assert_eq!(rig.look("b.iso").unwrap().bytes, Some(3 << 20));
+        fs::write(&control, b"garbage").unwrap();
+        assert_eq!(rig.look("b.iso").unwrap().bytes, None, "what cannot be told is unknown");
+        // A sparse file: its length says nothing.
+        let file = fs::File::create(rig.dir.path().join("c.bin")).unwrap();
+        file.set_len(1 << 30).unwrap();
+        assert!(rig.look("c.bin").unwrap().bytes.unwrap() <= 4096);
+    }
+
+    #[test]
+    fn h1_links_and_what_is_no_download_are_not_watched() {
+        let outside = tempfile::tempdir().unwrap();
+        let mut rig = Rig::new(|dir| std::os::unix::fs::symlink(outside.path(), dir.join("out")).unwrap());
+        fs::write(outside.path().join("x.mp4"), b"x").unwrap();
+        std::os::unix::fs::symlink(outside.path().join("x.mp4"), rig.dir.path().join("y.mp4")).unwrap();
+        rig.add("bot.log", 10);
+        rig.add(".logmedic/quarantine/a.mp4", 10);
+        rig.add(".hidden.mp4", 10);
+        assert_eq!(rig.watch.look(), []);
+    }
+
+    #[test]
+    fn b5_a_file_that_was_half_written_at_the_start_is_followed_from_there() {
+        let mut rig = Rig::new(|dir| fs::write(dir.join("a.mp4"), vec![1; 5_000]).unwrap());
+        assert_eq!(rig.look("a.mp4"), None);
+        rig.add("a.mp4", 5_000);
+        assert_eq!(rig.look("a.mp4").unwrap().bytes, Some(10_000));
+    }
+}
