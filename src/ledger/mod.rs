@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod identity;
 pub mod jsonl;
+pub mod operations;
 pub mod outbox;
 mod schema;
 pub mod store;
