@@ -9,6 +9,7 @@ mod flow;
 pub mod intake;
 mod observe;
 pub mod order;
+mod repairs;
 mod restore;
 pub mod run;
 mod state;

@@ -15,6 +15,7 @@ use crate::engine::{self, intake, run::Parts};
 use crate::heal::Healer;
 use crate::ledger::jsonl::{RecordsFile, Rotation};
 use crate::ledger::{self, Ledger};
+use crate::operate::Operations;
 use crate::outbox;
 use crate::publish::terminal::Terminal;
 use crate::roots::Roots;
@@ -110,6 +111,12 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let (orders_in, orders) = mpsc::channel(BOT_EVENTS);
     let (owed, recorded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
+    let operations = policy::operations(&loaded, &around, seed());
+    let operations = Operations::open(ledger.clone(), operations, tokio::runtime::Handle::current())
+        .map_err(|error| state_failure(&error))?;
+    let stop_operations = CancellationToken::new();
+    let managing = operations.begin(stop_operations.clone());
+
     let checkpoints = ledger.checkpoints().map_err(|error| state_failure(&error))?;
     let readers = tokio::spawn(acquire::run(
         specs.clone(),
@@ -132,7 +139,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         owed: Arc::clone(&owed),
         tell_now: policy::telegram(&loaded),
         recorded: Arc::clone(&recorded),
-        repairs: loaded.config.limits.repairs as usize,
+        operations: operations.clone(),
         elsewhere: tokio::runtime::Handle::current(),
         alive: watchdog(),
     };
@@ -155,6 +162,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         Some(engine) => engine.await.is_err(),
         None => false,
     };
+    stop_operations.cancel();
+    let _ = managing.await;
     stop_sending.cancel();
     let _ = exporter.await;
     let _ = sweeper.await;
