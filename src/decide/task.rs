@@ -183,6 +183,15 @@ impl Repair {
         !matches!(self, Self::Quarantine { .. })
     }
 
+    /// Whether it can hold still halfway. The rest is over in a moment, or is a program of its own.
+    #[must_use]
+    pub const fn is_pausable(&self) -> bool {
+        matches!(
+            self,
+            Self::Redownload { from: Fetch::FileId(_) | Fetch::FilePath(_) | Fetch::Url(_), .. }
+        )
+    }
+
     /// The word for it in records.
     #[must_use]
     pub const fn strategy(&self) -> Strategy {
@@ -261,6 +270,8 @@ pub enum TaskOutput {
         /// What was observed.
         evidence: Evidence,
     },
-    /// Stopped at a safe point.
+    /// Stopped at a safe point, because logmedic stops or does not want it any more.
     Cancelled,
+    /// Stopped at a safe point, because a person wanted that.
+    CalledOff,
 }

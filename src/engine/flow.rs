@@ -215,6 +215,11 @@ impl State {
                 self.record_finished(id, false, &detail, &evidence, out);
                 self.end(id, OutcomeResult::Refused, detail, remedy, out);
             }
+            TaskOutput::CalledOff => {
+                let detail = "a person ended the repair".to_owned();
+                self.record_finished(id, false, &detail, &Evidence::new(), out);
+                self.end(id, OutcomeResult::Cancelled, detail, None, out);
+            }
             // Cut off by a shutdown, not failed: the attempt does not count. A look does not answer a repair.
             TaskOutput::Cancelled | TaskOutput::Seen(_) => {
                 self.record_finished(id, false, "stopped at a safe point", &Evidence::new(), out);

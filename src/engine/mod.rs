@@ -11,6 +11,7 @@ mod jobs;
 mod obey;
 mod observe;
 pub mod order;
+mod repairs;
 mod restore;
 pub mod run;
 mod state;

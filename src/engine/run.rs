@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::intake::Batch;
 use super::order::{Order, OrderError};
+use super::repairs::{self, Hands};
 use super::{Case, Effect, Input, Row, RowKind, State};
 use crate::correlate::{Growth, Job};
 use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
 use crate::ledger::store::{Change, SilenceRow};
 use crate::ledger::{Error, Force, Ledger};
+use crate::operate::Operations;
 use crate::outbox::TelegramSettings;
 use crate::publish::terminal::Terminal;
 use crate::supervise::{BotCommand, BotEvent};
@@ -102,8 +104,8 @@ pub struct Parts {
     pub tell_now: Option<TelegramSettings>,
     /// Wakes whoever writes the records file.
     pub recorded: Arc<Notify>,
-    /// Repairs at once.
-    pub repairs: usize,
+    /// Gives repairs their turn.
+    pub operations: Operations,
     /// Where work runs that is more than a moment of waiting for the file system: transfers, servers, commands.
     pub elsewhere: Handle,
     /// Called on every turn: the loop is alive.
@@ -118,7 +120,6 @@ struct Loop {
     answers: mpsc::Sender<(Id, TaskOutput)>,
     running: HashMap<Id, CancellationToken>,
     looks: Arc<Semaphore>,
-    acts: Arc<Semaphore>,
     backlog: Vec<Change>,
     told_past: Option<Instant>,
     /// Who waits for the answer to an order, by its number.
@@ -140,7 +141,6 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         tracing::error!("{row}");
     }
     let (answers, mut answered) = mpsc::channel(ANSWERS);
-    let repairs = parts.repairs.max(1);
     let mut this = Loop {
         parts,
         state,
@@ -148,7 +148,6 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         answers,
         running: HashMap::new(),
         looks: Arc::new(Semaphore::new(LOOKS)),
-        acts: Arc::new(Semaphore::new(repairs)),
         backlog: Vec::new(),
         told_past: None,
         asked: HashMap::new(),
@@ -366,16 +365,24 @@ impl Loop {
         self.running.retain(|_, token| !token.is_cancelled());
         let token = self.stop.child_token();
         self.running.insert(task.id, token.clone());
-        let room = if matches!(task.work, Work::Act(_)) { &self.acts } else { &self.looks };
         let (healer, answers, elsewhere) =
             (Arc::clone(&self.parts.healer), self.answers.clone(), self.parts.elsewhere.clone());
+        if let Some(repair) = repairs::repair_of(&task.work) {
+            let operations = self.parts.operations.clone();
+            let hands = Hands { operations, healer, answers, elsewhere, stop: self.stop.clone() };
+            let case = self.state.case(task.incident);
+            return repairs::begin(hands, task.clone(), repair, case, token);
+        }
+        let room = &self.looks;
         let id = task.id;
         let brief = task.work.is_brief().then(|| Arc::clone(room).try_acquire_owned().ok()).flatten();
         if let Some(permit) = brief {
             // Begins before this turn is committed; what it finds is not looked at before.
-            let done = healer.run_brief(task, token, &elsewhere);
+            let done = healer.run_brief(task, token.clone(), &elsewhere);
             tokio::spawn(async move {
                 let output = done.await;
+                // It is over: the loop forgets its token.
+                token.cancel();
                 drop(permit);
                 let _ = answers.send((id, output)).await;
             });
@@ -387,6 +394,7 @@ impl Loop {
                 () = token.cancelled() => TaskOutput::Cancelled,
                 _permit = room.acquire_owned() => healer.run(task, token.clone()).await,
             };
+            token.cancel();
             // The loop may be gone; then nobody needs the answer.
             let _ = answers.send((id, output)).await;
         });

@@ -119,6 +119,12 @@ impl State {
         self.cases.values()
     }
 
+    /// One incident.
+    #[must_use]
+    pub fn case(&self, id: Id) -> Option<&Case> {
+        self.cases.get(&id)
+    }
+
     /// The download jobs.
     #[must_use]
     pub const fn jobs(&self) -> &Jobs {

@@ -189,6 +189,7 @@ async fn pour(
     stop: &Stop,
     seen: &Evidence,
 ) -> Step<Draft> {
+    stop.meter.set(draft.part.held, total);
     let mut writer = Writer::start(draft, settings.max_download, stop.clone());
     let mut body = response.bytes_stream();
     let broken = loop {

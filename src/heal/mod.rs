@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{BotApi, BotUser, CommandSpec, Settings, Timeouts};
@@ -35,6 +36,7 @@ pub use settings::{BotApi, BotUser, CommandSpec, Settings, Timeouts};
 use crate::decide::{Repair, Task, TaskOutput, Work};
 use crate::ledger::Ledger;
 use crate::roots::Roots;
+use crate::vocab::Meter;
 use output::{Step, failed, permanent, transient};
 
 /// Carries out tasks. Clone it freely; clones share everything.
@@ -53,13 +55,23 @@ struct Inner {
     busy: Arc<Mutex<HashSet<String>>>,
 }
 
-/// Says to work on other threads that nobody waits for it any more.
+/// How often work on another thread that holds still looks whether it may go on.
+const HELD_LOOK: Duration = Duration::from_millis(50);
+
+/// Says to work on other threads that nobody waits for it any more, and when to hold still.
 #[derive(Clone, Default)]
-struct Stop(Arc<AtomicBool>);
+struct Stop {
+    over: Arc<AtomicBool>,
+    meter: Arc<Meter>,
+}
 
 impl Stop {
+    /// Whether to stop. Blocks while the work is to hold still: only for threads that may block.
     fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        while self.meter.is_held() && !self.over.load(Ordering::Relaxed) {
+            std::thread::sleep(HELD_LOOK);
+        }
+        self.over.load(Ordering::Relaxed)
     }
 }
 
@@ -68,7 +80,7 @@ struct StopOnDrop(Stop);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.0.over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -94,19 +106,34 @@ impl Healer {
 
     /// Does the task. Ends within a second of `cancel` and at `task.limit`, at a safe point; never panics.
     pub async fn run(&self, task: Task, cancel: CancellationToken) -> TaskOutput {
-        let stop = Stop::default();
+        self.run_metered(task, cancel, Arc::default()).await
+    }
+
+    /// The same; `meter` tells how many bytes are fetched. The work holds still while it is not polled and the meter is held;
+    /// pauses do not count for the limit.
+    pub async fn run_metered(&self, task: Task, cancel: CancellationToken, meter: Arc<Meter>) -> TaskOutput {
+        let stop = Stop { over: Arc::default(), meter };
         let _ended = StopOnDrop(stop.clone());
-        let work = AssertUnwindSafe(self.work(&task, &stop)).catch_unwind();
+        let work = AssertUnwindSafe(self.work_on(&task, &stop)).catch_unwind();
         let output = tokio::select! {
             biased;
             () = cancel.cancelled() => TaskOutput::Cancelled,
-            done = tokio::time::timeout(task.limit, work) => match done {
-                Ok(Ok(output)) => output,
-                Ok(Err(_)) => *permanent("failed to finish: a mistake in logmedic; please report it"),
-                Err(_) => overtime(&task),
-            },
+            done = work => done
+                .unwrap_or_else(|_| *permanent("failed to finish: a mistake in logmedic; please report it")),
+            () = used_up(task.limit, &stop.meter) => overtime(&task),
         };
         output::sealed(output)
+    }
+
+    /// Works; once more, when only a pause was too long for the other side: what came is kept, and gone on with.
+    async fn work_on(&self, task: &Task, stop: &Stop) -> TaskOutput {
+        loop {
+            let before = stop.meter.pauses();
+            let output = self.work(task, stop).await;
+            if !matches!(output, TaskOutput::Transient { .. }) || stop.meter.pauses() == before {
+                return output;
+            }
+        }
     }
 
     /// The same for brief work ([`Work::is_brief`]), on a thread of `runtime` where it may block; begins at once. When the
@@ -183,6 +210,18 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(format!("failed to finish: {error}")))
+}
+
+/// Ends when so much time was worked.
+async fn used_up(limit: Duration, meter: &Meter) {
+    let begun = Instant::now();
+    loop {
+        let until = begun + limit + meter.pauses().1;
+        if Instant::now() >= until {
+            return;
+        }
+        tokio::time::sleep_until(until).await;
+    }
 }
 
 fn overtime(task: &Task) -> TaskOutput {

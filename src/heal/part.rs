@@ -230,6 +230,7 @@ impl Writer {
                     }
                     draft.part.file.write_all(&chunk)?;
                     draft.part.held += chunk.len() as u64;
+                    stop.meter.advance(chunk.len() as u64);
                 }
                 draft.part.file.sync_all()
             };

@@ -175,6 +175,7 @@ impl Healer {
         let (mut file, facts) = source.open_read()?;
         draft.restart()?;
         draft.fits(Some(facts.size), self.settings())?;
+        stop.meter.set(0, Some(facts.size));
         let (draft, copied) = blocking(move || {
             let copied = copy_blocks(&mut file, &mut draft, cap, &stop);
             (draft, copied)
@@ -219,6 +220,7 @@ fn copy_blocks(file: &mut std::fs::File, draft: &mut Draft, cap: u64, stop: &Sto
         }
         draft.part.file.write_all(&block[..got])?;
         draft.part.held += got as u64;
+        stop.meter.advance(got as u64);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod identity;
 pub mod jobs;
 pub mod jsonl;
+pub mod operations;
 pub mod outbox;
 mod schema;
 pub mod store;

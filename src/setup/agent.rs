@@ -16,6 +16,7 @@ use crate::growth;
 use crate::heal::Healer;
 use crate::ledger::jsonl::{RecordsFile, Rotation};
 use crate::ledger::{self, Ledger};
+use crate::operate::Operations;
 use crate::outbox;
 use crate::publish::terminal::Terminal;
 use crate::roots::Roots;
@@ -118,6 +119,12 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let progress = broadcast::Sender::new(engine::run::LIVE);
     let (owed, recorded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
+    let operations = policy::operations(&loaded, &around, seed());
+    let operations = Operations::open(ledger.clone(), operations, tokio::runtime::Handle::current())
+        .map_err(|error| state_failure(&error))?;
+    let stop_operations = CancellationToken::new();
+    let managing = operations.begin(stop_operations.clone());
+
     let checkpoints = ledger.checkpoints().map_err(|error| state_failure(&error))?;
     let readers = tokio::spawn(acquire::run(
         specs.clone(),
@@ -143,7 +150,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         owed: Arc::clone(&owed),
         tell_now: policy::telegram(&loaded),
         recorded: Arc::clone(&recorded),
-        repairs: loaded.config.limits.repairs as usize,
+        operations: operations.clone(),
         elsewhere: tokio::runtime::Handle::current(),
         alive: watchdog(),
     };
@@ -169,6 +176,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         Some(engine) => engine.await.is_err(),
         None => false,
     };
+    stop_operations.cancel();
+    let _ = managing.await;
     stop_sending.cancel();
     let _ = exporter.await;
     let _ = (sweeper.await, forgetter.await);

@@ -8,6 +8,8 @@ use super::load::{Loaded, Surroundings};
 use crate::correlate::{StallLimits, origin};
 use crate::decide::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry, ServerRestart};
 use crate::heal;
+use crate::operate;
+use crate::operate::schedule::Schedule;
 use crate::outbox::{Lang, Pace, TelegramSettings};
 use crate::supervise::tree::MARKER;
 use crate::supervise::{BotSpec, RestartPolicy, RestartWhen, marker_for};
@@ -107,6 +109,41 @@ pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpe
     Ok(settings)
 }
 
+/// How operations are run.
+#[must_use]
+pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate::Settings {
+    let config = &loaded.config;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let commands = config.operation.iter().map(|operation| {
+        let daily = operation.at.as_deref().and_then(|at| Schedule::daily(at).ok());
+        operate::CommandSpec {
+            name: operation.name.clone(),
+            argv: operation.argv.clone(),
+            schedule: operation.every.map(|every| Schedule::Every(every.0)).or(daily),
+            priority: operation.priority,
+            timeout: operation.timeout.map(|timeout| timeout.0),
+            resume: operation.resume,
+        }
+    });
+    operate::Settings {
+        limits: operate::queue::Limits {
+            at_once: count(config.operations.at_once),
+            for_repairs: count(config.operations.for_repairs),
+            kinds: BTreeMap::from([
+                (operate::Kind::Repair, count(config.limits.repairs)),
+                (operate::Kind::Custom, count(config.operations.commands)),
+            ]),
+        },
+        keep: config.operations.keep,
+        keep_for: config.operations.keep_for.0,
+        commands: commands.collect(),
+        marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
+        directory: loaded.base_dir(around).to_path_buf(),
+        production: false,
+        seed,
+    }
+}
+
 /// Where alerts go; `None` when no token or nobody to tell is configured.
 #[must_use]
 pub fn telegram(loaded: &Loaded) -> Option<TelegramSettings> {
@@ -177,5 +214,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[records]", old.records != new.records);
     note("[state]", old.state != new.state);
     note("[limits]", old.limits != new.limits);
+    note("[operations]", old.operations != new.operations);
+    note("[[operation]]", old.operation != new.operation);
     sections
 }

@@ -6,6 +6,7 @@ use super::config::{Config, MODE_DEFAULT};
 use super::problem::Problem;
 use super::schema::nearest;
 use super::tree::Node;
+use crate::operate::schedule::Schedule;
 use crate::vocab::Class;
 
 /// Collects problems with the place that said the value.
@@ -39,6 +40,7 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     bounds(config, &mut check);
     addresses(config, &mut check);
     commands(config, &mut check, whole);
+    operations(config, &mut check);
 }
 
 fn sources(config: &Config, check: &mut Check<'_>) {
@@ -229,6 +231,40 @@ fn commands(config: &Config, check: &mut Check<'_>, whole: bool) {
         };
         let there = config.command.contains_key(name);
         check.must(there, &["server_down", "restart_command"], format!("no command is called `{name}`"), remedy);
+    }
+}
+
+fn operations(config: &Config, check: &mut Check<'_>) {
+    let limits = &config.operations;
+    check.within((1..=32).contains(&limits.at_once), "operations", "at_once", "1 to 32");
+    check.within(limits.for_repairs < limits.at_once.max(1), "operations", "for_repairs", "less than `at_once`");
+    check.within((1..=32).contains(&limits.commands), "operations", "commands", "1 to 32");
+    check.within((1..=100_000).contains(&limits.keep), "operations", "keep", "1 to 100000");
+    let mut names = BTreeSet::new();
+    for (index, operation) in config.operation.iter().enumerate() {
+        let (at, shown) = (index.to_string(), &operation.name);
+        let path = |key| ["operation", &at, key];
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let good = !shown.is_empty() && shown.len() <= 64 && shown.chars().all(plain);
+        check.must(good, &path("name"), "this is not a name for an operation", "write letters, digits, - and _");
+        let fresh = names.insert(shown);
+        check.must(fresh, &path("name"), format!("two operations are called `{shown}`"), "give each its own name");
+        let some = operation.argv.first().is_some_and(|program| !program.is_empty());
+        let what = format!("operation `{shown}` names no program");
+        check.must(some, &path("argv"), what, "write argv = [\"program\", \"argument\"]");
+        let clean = !operation.argv.iter().any(|word| word.contains('\0'));
+        check.must(clean, &path("argv"), format!("operation `{shown}` holds a NUL"), "delete it");
+        let one = operation.every.is_none() || operation.at.is_none();
+        let what = format!("operation `{shown}` has both `every` and `at`");
+        check.must(one, &path("at"), what, "keep one of them");
+        let often = operation.every.is_none_or(|every| every.0.as_secs() >= 1);
+        check.must(often, &path("every"), "`every` is too short", "write \"1s\" or more");
+        let daily = operation.at.as_deref().map(Schedule::daily);
+        if let Some(Err(error)) = daily {
+            check.must(false, &path("at"), error, "write at = \"03:30\"");
+        }
+        let time = operation.timeout.is_none_or(|timeout| timeout.0.as_millis() >= 100);
+        check.must(time, &path("timeout"), "`timeout` is too short", "write \"100ms\" or more, or delete it");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod class;
 mod ids;
+mod meter;
 mod notice;
 mod now;
 mod record;
@@ -12,6 +13,7 @@ mod text;
 
 pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, SubjectKind, UnknownWord};
 pub use ids::{Id, Rng};
+pub use meter::Meter;
 pub use notice::{Notice, Stage, StepTold, Story};
 pub use now::{Now, rfc3339};
 pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};

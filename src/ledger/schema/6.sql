@@ -21,6 +21,7 @@ CREATE TRIGGER operation_changed AFTER UPDATE ON operation WHEN new.json <> old.
              WHEN new.state = 'completed' THEN 'operation_complete'
              WHEN new.state = 'failed' THEN 'operation_failed'
              WHEN new.state = 'cancelled' THEN 'operation_cancelled'
-             WHEN new.state = 'running' AND old.state = 'paused' THEN 'operation_resumed'
+             -- Resumed, it may have to wait for a slot first.
+             WHEN old.state = 'paused' THEN 'operation_resumed'
              ELSE 'operation_progress' END, new.id);
 END;

@@ -3,6 +3,7 @@
 //! The doc comments here are the user's reference: `logmedic config schema` and `docs/CONFIGURATION.md` are made of them.
 
 mod parts;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use crate::vocab::{Class, Mode, Secret, Severity};
 
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
 pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
+pub use tasks::{Operation, Operations};
 
 /// The whole configuration of logmedic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +67,10 @@ pub struct Config {
     pub records: Records,
     /// How much logmedic takes at once.
     pub limits: Limits,
+    /// How operations (repairs, commands of `[[operation]]`, maintenance) are run.
+    pub operations: Operations,
+    /// Commands of your own that run as operations, by schedule or by hand.
+    pub operation: Vec<Operation>,
 }
 
 /// A language that has texts.

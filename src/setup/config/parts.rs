@@ -409,7 +409,7 @@ impl Default for Jobs {
 pub struct Limits {
     /// How long an event waits for more lines (a traceback that is still being written).
     pub join_wait: Period,
-    /// How many repairs run at once (1 to 32).
+    /// How many repairs run at once (1 to 32); `[operations] at_once` holds for them too.
     pub repairs: u32,
 }
 

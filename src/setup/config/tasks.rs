@@ -1,0 +1,56 @@
+//! Models the tables of the configuration that say what takes time, and how much of it at once. Pure.
+
+use super::{Deserialize, JsonSchema, Period, Serialize};
+use crate::operate::Priority;
+
+/// How operations (repairs, commands of `[[operation]]`, maintenance) are run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Operations {
+    /// How many run at once, repairs too (1 to 32).
+    pub at_once: u32,
+    /// So many of these places are kept free for repairs, so that a long task never keeps healing waiting; less than `at_once`.
+    pub for_repairs: u32,
+    /// How many commands of `[[operation]]` run at once (1 to 32).
+    pub commands: u32,
+    /// Of each kind, so many operations that are over are remembered.
+    pub keep: u32,
+    /// They are remembered for so long.
+    pub keep_for: Period,
+}
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self { at_once: 3, for_repairs: 1, commands: 3, keep: 1_000, keep_for: Period::secs(30 * 86_400) }
+    }
+}
+
+/// A command of your own that runs as an operation: by schedule, by `logmedic operations run NAME`, from the dashboard. Never
+/// through a shell. It runs as logmedic's user in the configuration's directory. Lines that it writes tell its progress: `37%`,
+/// `12/340`, or JSON such as `{"progress": 37, "message": "copying"}` or `{"done": 12, "total": 340}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Operation {
+    /// A name of your choice: letters, digits, `-` and `_`. Must be unique.
+    pub name: String,
+    /// The program and its arguments, one word a string.
+    #[schemars(extend("format" = "words"))]
+    pub argv: Vec<String>,
+    /// Runs it again and again, so long after the last time: `"1h"`.
+    #[serde(default)]
+    pub every: Option<Period>,
+    /// Runs it daily at this local time: `"03:30"`. A time missed while logmedic did not run is made up for once.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// How urgent it is: `low`, `normal`, `high`, `critical`.
+    #[serde(default)]
+    pub priority: Priority,
+    /// It is ended when it ran so long, pauses not counted. Without it: never.
+    #[serde(default)]
+    pub timeout: Option<Period>,
+    /// `true`: when logmedic stopped in the middle of it, it is begun again from its start. `false`: it counts as interrupted.
+    #[serde(default)]
+    pub resume: bool,
+}
