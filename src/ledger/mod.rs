@@ -2,7 +2,9 @@
 //!
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
+pub mod channels;
 pub mod jsonl;
+pub mod notifications;
 pub mod outbox;
 mod schema;
 pub mod store;
