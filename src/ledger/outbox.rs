@@ -144,10 +144,14 @@ pub const fn loud(severity: Severity) -> i64 {
     }
 }
 
-const fn ended(story: &Story) -> bool {
+fn ended(story: &Story) -> bool {
     match story {
         Story::Incident { stage, .. } => matches!(stage, Stage::Ended { .. }),
-        Story::Bot { .. } | Story::Agent { .. } => true,
+        Story::Probe { what, .. } => what != "down",
+        Story::Bot { .. }
+        | Story::Agent { .. }
+        | Story::Operation { .. }
+        | Story::Custom { .. } => true,
     }
 }
 
@@ -157,8 +161,11 @@ fn rings(story: &Story) -> bool {
             matches!(result, OutcomeResult::Exhausted | OutcomeResult::Refused | OutcomeResult::AlertOnly)
         }
         Story::Incident { stage: Stage::Held { on, .. }, .. } => on == "approval",
-        Story::Incident { .. } => false,
-        Story::Bot { .. } | Story::Agent { .. } => true,
+        Story::Incident { .. } | Story::Probe { .. } => false,
+        Story::Bot { .. }
+        | Story::Agent { .. }
+        | Story::Operation { .. }
+        | Story::Custom { .. } => true,
     }
 }
 
@@ -213,11 +220,12 @@ pub fn chat(connection: &Connection, id: i64) -> rusqlite::Result<Chat> {
 pub fn owed(connection: &Connection, chat: i64, least: Severity) -> rusqlite::Result<Vec<Owed>> {
     connection
         .prepare_cached(
-            "SELECT n.key, n.ord, n.ended, n.rings, d.key, d.digest, d.message_id, d.reply_to, d.attempts, d.unsure,
+            "SELECT n.key, n.ord, n.ended, n.rings AND NOT n.silent, d.key, d.digest, d.message_id, d.reply_to, d.attempts, d.unsure,
              d.plain, d.folded, d.shown, d.first_sent, d.last_sent
              FROM notice n LEFT JOIN delivery d ON d.key = n.key AND d.channel = ?1
              WHERE n.ord > (SELECT since FROM telegram_chat WHERE id = ?2)
-             AND (d.key IS NOT NULL OR n.loud >= ?3) AND coalesce(d.revision, -1) < n.revision ORDER BY n.ord",
+             AND (d.key IS NOT NULL OR n.loud >= ?3) AND coalesce(d.revision, -1) < n.revision
+             AND (n.silent = 0 OR d.revision >= 0) ORDER BY n.ord",
         )?
         .query_map(params![channel(chat), chat, loud(least)], |row| {
             let told = row.get::<_, Option<String>>(4)?;

@@ -70,7 +70,7 @@ fn chain(error: &RequestError) -> String {
     out
 }
 
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     shorten(&clean_line(&redact(text)), ERROR_LIMIT).into_owned()
 }
 
@@ -109,6 +109,34 @@ fn by_body(raw: &str) -> Verdict {
         Parameters { migrate_to_chat_id: Some(chat), .. } => Verdict::Moved(chat),
         Parameters { .. } => by_text(&body.description),
     }
+}
+
+/// What the status of an HTTP answer means; `retry_after` is its header.
+pub(super) fn by_status(status: u16, retry_after: Option<&str>, body: &str) -> Verdict {
+    let asked = || retry_after.and_then(|text| text.trim().parse().ok()).map(wait);
+    let said = bounded(&format!("{status} {}", body.trim()));
+    match status {
+        200..=299 => Verdict::Arrived(None),
+        429 => Verdict::Limited(asked()),
+        503 if retry_after.is_some() => Verdict::Limited(asked()),
+        // It may have been taken before it was too late.
+        408 | 425 | 500..=599 => Verdict::Unknown(said),
+        300..=399 => Verdict::Refused(bounded(&format!("{status}: redirects are not followed; write the final address"))),
+        _ => Verdict::Refused(said),
+    }
+}
+
+/// What a failed call of reqwest means.
+pub(super) fn by_call(error: &reqwest::Error) -> Verdict {
+    let mut said = String::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        said = format!("{said}{}{error}", if said.is_empty() { "" } else { ": " });
+        cause = error.source();
+    }
+    // The address itself may be a secret: only the causes are told.
+    let said = bounded(if said.is_empty() { "the call failed" } else { &said });
+    if error.is_connect() || error.is_builder() { Verdict::NotSent(said) } else { Verdict::Unknown(said) }
 }
 
 fn by_text(text: &str) -> Verdict {
@@ -198,6 +226,22 @@ mod tests {
             assert!(matches!(api(text), Verdict::Refused(_)), "{text}");
         }
         assert!(matches!(api("Internal Server Error: request aborted"), Verdict::Unknown(_)));
+    }
+
+    #[test]
+    fn e2_statuses_mean_what_they_mean() {
+        let status = |status| by_status(status, None, "");
+        assert_eq!(status(204), Verdict::Arrived(None));
+        for refused in [301, 400, 401, 403, 404, 410, 413, 422] {
+            assert!(matches!(status(refused), Verdict::Refused(_)), "{refused}");
+        }
+        for again in [408, 425, 500, 502, 504] {
+            assert!(matches!(status(again), Verdict::Unknown(_)), "{again}");
+        }
+        let seconds = |n| Verdict::Limited(Some(Duration::from_secs(n)));
+        assert_eq!(by_status(429, Some("7"), ""), seconds(7));
+        assert_eq!(by_status(503, Some("99999999"), ""), seconds(6 * 3600));
+        assert_eq!(by_status(429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), ""), Verdict::Limited(None));
     }
 
     #[test]

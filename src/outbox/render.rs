@@ -2,7 +2,7 @@
 
 use super::compose::{Draft, Rendered, Style};
 use super::texts::{Part, Texts, parts};
-use crate::vocab::{Class, Notice, OutcomeResult, Severity, Stage, StepTold, Story, Strategy, redact};
+use crate::vocab::{Class, Level, Notice, OutcomeResult, Severity, Stage, StepTold, Story, Strategy, redact};
 
 /// Bounds in UTF-16 units; together they stay far below 4096.
 const SUBJECT: usize = 300;
@@ -30,10 +30,38 @@ pub fn render(notice: &Notice, texts: &Texts) -> Rendered {
             draft.push(Style::Bold, &bot_headline(what, texts));
             sentence(&mut draft, detail);
         }
-        Story::Agent { detail, remedy } => {
-            draft.push(Style::Bold, &agent_headline(notice.severity, texts));
+        Story::Agent { what, detail, remedy } => {
+            draft.push(Style::Bold, &agent_headline(what.as_deref(), notice.severity, texts));
             sentence(&mut draft, detail);
             remedy_line(&mut draft, remedy.as_deref(), texts);
+        }
+        Story::Probe { name, what, detail } => {
+            draft.push(Style::Bold, &probe_headline(what, notice.severity, texts));
+            draft.push(Style::Plain, " · ");
+            draft.hostile(Style::Code, name, SOURCE);
+            sentence(&mut draft, detail);
+        }
+        Story::Operation { what, state, detail, .. } => {
+            draft.push(Style::Bold, &operation_headline(what, state, texts));
+            sentence(&mut draft, detail);
+        }
+        Story::Custom { level, title, text, by } => {
+            draft.push(Style::Bold, texts.get(&format!("icon.{}", level.as_str())));
+            draft.push(Style::Plain, " ");
+            draft.hostile(Style::Code, title, SUBJECT);
+            if !text.trim().is_empty() {
+                draft.line();
+                draft.hostile(Style::Pre, text, QUOTE);
+            }
+            if !by.trim().is_empty() {
+                draft.line();
+                for part in parts(texts.get("line.by")) {
+                    match part {
+                        Part::Text(text) => draft.push(Style::Plain, text),
+                        Part::Word(_) => draft.hostile(Style::Code, by, SOURCE),
+                    }
+                }
+            }
         }
     }
     draft.done()
@@ -179,8 +207,35 @@ fn bot_headline(what: &str, texts: &Texts) -> String {
     }
 }
 
-fn agent_headline(severity: Severity, texts: &Texts) -> String {
-    texts.fill("headline.agent", &[("icon", texts.get(&format!("icon.{severity}")))])
+fn agent_headline(what: Option<&str>, severity: Severity, texts: &Texts) -> String {
+    let key = match what {
+        Some("started") => "headline.agent_started",
+        Some("stopped") => "headline.agent_stopped",
+        _ => "headline.agent",
+    };
+    texts.fill(key, &[("icon", texts.get(&format!("icon.{severity}")))])
+}
+
+fn probe_headline(what: &str, severity: Severity, texts: &Texts) -> String {
+    let icon = match what {
+        "up" => texts.get("icon.recovered"),
+        _ => texts.get(&format!("icon.{severity}")),
+    };
+    let key = match what {
+        "down" | "up" | "added" | "removed" => format!("headline.probe_{what}"),
+        _ => "headline.probe_changed".to_owned(),
+    };
+    texts.fill(&key, &[("icon", icon)])
+}
+
+fn operation_headline(what: &str, state: &str, texts: &Texts) -> String {
+    let (key, icon) = match state {
+        "completed" => ("headline.operation_completed", "icon.success"),
+        "failed" => ("headline.operation_failed", "icon.error"),
+        "cancelled" => ("headline.operation_cancelled", "icon.cancelled"),
+        _ => ("headline.operation", "icon.info"),
+    };
+    texts.fill(key, &[("icon", texts.get(icon)), ("what", &word(what)), ("state", &word(state))])
 }
 
 /// Many notices as one message: how they stand in numbers, then one line each, those that need a person first.
@@ -231,9 +286,18 @@ fn listed(draft: &mut Draft, notice: &Notice, texts: &Texts) {
             draft.push(Style::Plain, &format!(" · {state}{times}"));
         }
         Story::Bot { what, .. } => draft.push(Style::Plain, &bot_headline(what, texts)),
-        Story::Agent { detail, .. } => {
-            draft.push(Style::Plain, &format!("{}: ", agent_headline(notice.severity, texts)));
+        Story::Agent { what, detail, .. } => {
+            draft.push(Style::Plain, &format!("{}: ", agent_headline(what.as_deref(), notice.severity, texts)));
             draft.hostile(Style::Code, detail, LISTED_SUBJECT);
+        }
+        Story::Probe { name, what, .. } => {
+            draft.push(Style::Plain, &format!("{} · ", probe_headline(what, notice.severity, texts)));
+            draft.hostile(Style::Code, name, LISTED_SUBJECT);
+        }
+        Story::Operation { what, state, .. } => draft.push(Style::Plain, &operation_headline(what, state, texts)),
+        Story::Custom { level, title, .. } => {
+            draft.push(Style::Plain, &format!("{} ", texts.get(&format!("icon.{}", level.as_str()))));
+            draft.hostile(Style::Code, title, LISTED_SUBJECT);
         }
     }
 }
@@ -272,7 +336,14 @@ fn rank(notice: &Notice) -> Rank {
         Story::Bot { what, .. } if what == "gave_up" => return Rank::Needs,
         Story::Bot { what, .. } if what == "exited" => return Rank::Open,
         Story::Agent { .. } if notice.severity >= Severity::Error => return Rank::Needs,
-        Story::Bot { .. } | Story::Agent { .. } => return Rank::Closed,
+        Story::Probe { what, .. } if what == "down" => return Rank::Open,
+        Story::Operation { state, .. } if state == "failed" => return Rank::Needs,
+        Story::Custom { level: Level::Error, .. } => return Rank::Needs,
+        Story::Bot { .. }
+        | Story::Agent { .. }
+        | Story::Probe { .. }
+        | Story::Operation { .. }
+        | Story::Custom { .. } => return Rank::Closed,
     };
     match stage {
         Stage::Working => Rank::Open,
@@ -383,7 +454,20 @@ mod tests {
                 stages.iter().map(|stage| incident(&nasty, &nasty, steps.clone(), stage.clone())).collect();
             for story in [
                 Story::Bot { what: nasty.clone(), detail: nasty.clone() },
-                Story::Agent { detail: nasty.clone(), remedy: Some(nasty.clone()) },
+                Story::Probe { name: nasty.clone(), what: nasty.clone(), detail: nasty.clone() },
+                Story::Agent { what: None, detail: nasty.clone(), remedy: Some(nasty.clone()) },
+                Story::Operation {
+                    operation: nasty.clone(),
+                    what: nasty.clone(),
+                    state: nasty.clone(),
+                    detail: nasty.clone(),
+                },
+                Story::Custom {
+                    level: Level::Warning,
+                    title: nasty.clone(),
+                    text: nasty.clone(),
+                    by: nasty.clone(),
+                },
             ] {
                 notices.push(Notice { story, ..notices[0].clone() });
             }

@@ -15,6 +15,7 @@ pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, Subject
 pub use ids::{Id, Rng};
 pub use meter::Meter;
 pub use notice::{Notice, Stage, StepTold, Story};
+pub use notice::{Level, Notice, Stage, StepTold, Story};
 pub use now::{Now, rfc3339};
 pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};
 pub use redact::redact;

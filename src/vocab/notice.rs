@@ -50,13 +50,133 @@ pub enum Story {
         /// The exit code or signal, and details.
         detail: String,
     },
+    /// What is looked at regularly changed.
+    Probe {
+        /// The probe's name.
+        name: String,
+        /// What happened, a word: `down`, `up`, `added`, `removed`, `changed`.
+        what: String,
+        /// One sentence.
+        detail: String,
+    },
     /// Something about logmedic itself.
     Agent {
+        /// A word where there is one for it: `started`, `stopped`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        what: Option<String>,
         /// What happened.
         detail: String,
         /// What would help.
         remedy: Option<String>,
     },
+    /// A longer piece of work came to its end.
+    Operation {
+        /// Which one.
+        operation: String,
+        /// What kind of work, a word: `backup`.
+        what: String,
+        /// How it ended, a word: `completed`, `failed`, `cancelled`.
+        state: String,
+        /// One sentence.
+        detail: String,
+    },
+    /// What a person or program said through the interface.
+    Custom {
+        /// How it is shown.
+        level: Level,
+        /// One line.
+        title: String,
+        /// More, where there is more.
+        text: String,
+        /// Who said it.
+        by: String,
+    },
+}
+
+impl Story {
+    /// The word for its kind: `incident`, `bot`, `agent`, `probe`, `operation`, `custom`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Incident { .. } => "incident",
+            Self::Bot { .. } => "bot",
+            Self::Agent { .. } => "agent",
+            Self::Probe { .. } => "probe",
+            Self::Operation { .. } => "operation",
+            Self::Custom { .. } => "custom",
+        }
+    }
+
+    /// The kinds there are.
+    pub const KINDS: &'static [&'static str] = &["incident", "bot", "agent", "probe", "operation", "custom"];
+}
+
+/// How an entry of the notification centre is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Something ended well.
+    Success,
+    /// May become a failure.
+    Warning,
+    /// A failure.
+    Error,
+}
+
+impl Level {
+    /// All of them, quiet ones first.
+    pub const ALL: &'static [Self] = &[Self::Info, Self::Success, Self::Warning, Self::Error];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Success => "success",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|level| level.as_str() == word)
+    }
+
+    /// How loud a notice of this level is.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::Info | Self::Success => Severity::Info,
+            Self::Warning => Severity::Warning,
+            Self::Error => Severity::Error,
+        }
+    }
+}
+
+impl Notice {
+    /// How it is shown; the schema of the ledger says the same.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match &self.story {
+            Story::Custom { level, .. } => *level,
+            Story::Incident { stage: Stage::Ended { result, .. }, .. }
+                if matches!(result, OutcomeResult::Healed | OutcomeResult::Recovered) =>
+            {
+                Level::Success
+            }
+            Story::Probe { what, .. } if what == "up" => Level::Success,
+            Story::Operation { state, .. } if state == "completed" => Level::Success,
+            _ => match self.severity {
+                Severity::Info => Level::Info,
+                Severity::Warning => Level::Warning,
+                Severity::Error | Severity::Critical => Level::Error,
+            },
+        }
+    }
 }
 
 /// One step of a repair as told to people.

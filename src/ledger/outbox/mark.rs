@@ -210,7 +210,7 @@ pub fn finish(tx: &Transaction<'_>, least: Severity) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "UPDATE notice SET done = 1 WHERE done = 0 AND NOT EXISTS (
          SELECT 1 FROM telegram_chat c LEFT JOIN delivery d ON d.key = notice.key AND d.channel = 'telegram:' || c.id
-         WHERE c.active AND c.dead IS NULL AND notice.ord > c.since AND (d.key IS NOT NULL OR notice.loud >= ?1)
+         WHERE c.active AND c.dead IS NULL AND (notice.silent = 0 OR d.revision >= 0) AND notice.ord > c.since AND (d.key IS NOT NULL OR notice.loud >= ?1)
          AND coalesce(d.revision, -1) < notice.revision)",
     )?
     .execute([loud(least)])?;

@@ -1,0 +1,65 @@
+//! Calls webhooks: signed, with an identifier that stays the same when it has to be sent again. I/O.
+
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::channel::WebhookSettings;
+use super::judge::{Verdict, by_call, by_status};
+use super::note::Note;
+use super::presets;
+
+/// What a receiver may say; more is not read.
+const ANSWER: usize = 512;
+
+/// A client for webhooks: no redirects, because what they lead to was not written down by the user.
+///
+/// # Errors
+/// When the TLS setup of this system is unusable.
+pub(super) fn client(timeout: Duration, proxy: bool) -> Result<reqwest::Client, reqwest::Error> {
+    let client = reqwest::Client::builder()
+        .timeout(timeout)
+        .connect_timeout(timeout / 2)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("logmedic/", env!("CARGO_PKG_VERSION")));
+    if proxy { client.build() } else { client.no_proxy().build() }
+}
+
+/// Sends one message and judges the answer.
+pub(super) async fn deliver(client: &reqwest::Client, settings: &WebhookSettings, note: &Note, source: &str) -> Verdict {
+    let call = match presets::call(settings, note, source) {
+        Ok(call) => call,
+        Err(error) => return Verdict::Refused(error),
+    };
+    let mut request = client.post(call.url);
+    for (name, value) in call.headers {
+        request = request.header(name, value);
+    }
+    if call.signed {
+        let seconds = Utc::now().timestamp();
+        request = request.header("webhook-id", &note.event).header("webhook-timestamp", seconds.to_string());
+        if let Some(secret) = &settings.secret {
+            let signature = presets::signature(secret.expose(), &note.event, seconds, &call.body);
+            request = request.header("webhook-signature", signature);
+        }
+    }
+    answer(request.body(call.body)).await
+}
+
+/// Makes a call and judges what came of it.
+pub(super) async fn answer(request: reqwest::RequestBuilder) -> Verdict {
+    let mut response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => return by_call(&error),
+    };
+    let status = response.status().as_u16();
+    let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while body.len() < ANSWER && !response.status().is_success() {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(ANSWER)]),
+            _ => break,
+        }
+    }
+    by_status(status, after.as_deref(), &String::from_utf8_lossy(&body))
+}
