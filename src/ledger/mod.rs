@@ -2,6 +2,7 @@
 //!
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
+pub mod events;
 pub mod jsonl;
 pub mod outbox;
 mod schema;
