@@ -3,13 +3,13 @@
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
 pub mod audit;
+pub mod channels;
+pub mod events;
 pub mod identity;
 pub mod jobs;
 pub mod jsonl;
-pub mod operations;
-pub mod channels;
-pub mod jsonl;
 pub mod notifications;
+pub mod operations;
 pub mod outbox;
 mod schema;
 pub mod store;

@@ -3,9 +3,15 @@
 //! Files are named for resources. Each has `router(app) -> OpenApiRouter<App>`; what a resource may be used for is said beside its
 //! route by the extractor that it takes ([`auth`]): a page that hides a button is a courtesy, the check is here.
 
+pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod guard;
+pub mod hub;
 pub mod input;
+pub mod listen;
+pub mod operations;
 pub mod page;
 pub mod problem;
+pub mod rules;
+pub mod ws;

@@ -56,6 +56,9 @@ pub enum Command {
     Incidents(ListArgs),
     /// Download jobs, newest first.
     Jobs(ListArgs),
+    /// Watch what changes, as it changes, over the WebSocket of the running agent.
+    #[command(subcommand)]
+    Ws(super::commands::ws::WsCommand),
     /// The configuration in effect, or its schema.
     #[command(subcommand)]
     Config(ConfigCommand),

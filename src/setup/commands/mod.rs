@@ -20,6 +20,7 @@ pub mod run;
 pub mod status;
 pub mod verify;
 pub mod version;
+pub mod ws;
 
 /// Why a command failed, with its exit code.
 #[derive(Debug)]

@@ -1,0 +1,181 @@
+//! What waits for one client: bounded, updates folded to the newest, a gap remembered when it is too much. Pure.
+
+use std::collections::VecDeque;
+
+use super::frame::{Frame, leave_out_superseded};
+use super::recover::Gap;
+
+/// Frames that may wait for one client. Frames are shared: a client that is slow keeps eight bytes of each for itself.
+pub const WAITING_MAX: usize = 1_024;
+
+/// From so many waiting frames on, updates are folded.
+const FOLD_FROM: usize = 64;
+
+/// What waits for one client.
+#[derive(Debug)]
+pub struct Queue {
+    frames: VecDeque<Frame>,
+    gap: Option<Gap>,
+    /// When to fold next: folding costs as much as there is, so it is done when twice as much is there.
+    fold_at: usize,
+    /// Up to which number the client knows everything, once it took what it was given.
+    known: u64,
+    /// The last lasting frame that the client took.
+    sent: u64,
+}
+
+/// What the client gets next.
+#[derive(Debug, Default)]
+pub struct Next {
+    /// First, that it missed something.
+    pub gap: Option<Gap>,
+    /// Then these.
+    pub frames: Vec<Frame>,
+}
+
+impl Queue {
+    /// Nothing waits; the client knows everything up to `told`.
+    #[must_use]
+    pub fn new(told: u64) -> Self {
+        Self { frames: VecDeque::new(), gap: None, fold_at: FOLD_FROM, known: told, sent: 0 }
+    }
+
+    /// Adds a frame. Returns how many were given up for it.
+    pub fn push(&mut self, frame: Frame) -> usize {
+        if self.frames.len() >= self.fold_at {
+            leave_out_superseded(&mut self.frames);
+            self.fold_at = (2 * self.frames.len()).clamp(FOLD_FROM, WAITING_MAX);
+        }
+        let mut lost = 0;
+        if self.frames.len() >= WAITING_MAX {
+            // What passes (lines of a log) goes first.
+            let before = self.frames.len();
+            self.frames.retain(|frame| frame.lasting);
+            lost = before - self.frames.len();
+            // From and to are the same: nothing that lasts is missing.
+            self.gap.get_or_insert(Gap { from: self.known, to: self.known, reason: "slow" });
+            if self.frames.len() >= WAITING_MAX / 2 {
+                lost = before;
+                self.miss("slow");
+            }
+        }
+        self.frames.push_back(frame);
+        lost
+    }
+
+    /// Gives up what waits; the client is told that it has to load.
+    fn miss(&mut self, reason: &'static str) {
+        let to = self.frames.back().map_or(self.known, |frame| frame.seq);
+        let from = self.gap.map_or(self.known, |gap| gap.from);
+        self.gap = Some(Gap { from, to, reason });
+        self.clear();
+    }
+
+    /// Forgets what waits, without a word.
+    pub fn clear(&mut self) {
+        self.frames = VecDeque::new();
+        self.fold_at = FOLD_FROM;
+    }
+
+    /// Begins anew with what the client missed.
+    pub fn restart(&mut self, since: u64, missed: impl Iterator<Item = Frame>) {
+        self.clear();
+        self.gap = None;
+        self.known = since;
+        self.frames.extend(missed);
+        leave_out_superseded(&mut self.frames);
+    }
+
+    /// Begins anew with a gap.
+    pub fn gap(&mut self, gap: Gap) {
+        self.clear();
+        self.gap = Some(gap);
+    }
+
+    /// Takes what goes out next, at most `limit` frames.
+    pub fn take(&mut self, limit: usize) -> Next {
+        let gap = self.gap.take();
+        let frames: Vec<Frame> = self.frames.drain(..limit.min(self.frames.len())).collect();
+        if let Some(gap) = gap {
+            self.known = self.known.max(gap.to);
+        }
+        if let Some(last) = frames.last() {
+            self.known = self.known.max(last.seq);
+        }
+        if let Some(last) = frames.iter().rev().find(|frame| frame.lasting) {
+            self.sent = last.seq;
+        }
+        if self.frames.is_empty() {
+            // A bad moment long ago is no reason to hold memory for ever.
+            if self.frames.capacity() > FOLD_FROM {
+                self.frames = VecDeque::new();
+            }
+            self.fold_at = FOLD_FROM;
+        }
+        Next { gap, frames }
+    }
+
+    /// How many frames wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The number of the last lasting frame that the client took, 0 for none.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::Kind;
+    use super::super::frame::tests::told;
+    use super::*;
+
+    #[test]
+    fn d5_progress_of_a_slow_client_is_folded_to_the_latest() {
+        let mut queue = Queue::new(0);
+        for seq in 1..=100_000 {
+            assert_eq!(queue.push(told(seq, Kind::OperationProgress, &format!("op{}", seq % 3))), 0);
+            assert!(queue.len() <= FOLD_FROM + 3);
+        }
+        let next = queue.take(WAITING_MAX);
+        assert_eq!(next.gap, None);
+        let seqs: Vec<u64> = next.frames.iter().map(|frame| frame.seq).collect();
+        assert!(seqs.is_sorted() && seqs.ends_with(&[99_998, 99_999, 100_000]));
+    }
+
+    #[test]
+    fn d5_changes_of_state_are_never_given_up_without_a_gap() {
+        let mut queue = Queue::new(5);
+        let lost: usize = (6..6 + 1_500).map(|seq| queue.push(told(seq, Kind::JobCompleted, &seq.to_string()))).sum();
+        let next = queue.take(usize::MAX);
+        assert_eq!(lost, WAITING_MAX);
+        assert_eq!(next.gap, Some(Gap { from: 5, to: 5 + WAITING_MAX as u64, reason: "slow" }));
+        assert_eq!(next.frames[0].seq, 6 + WAITING_MAX as u64);
+        assert_eq!(next.frames.len() + lost, 1_500);
+    }
+
+    #[test]
+    fn d5_lines_of_a_log_are_given_up_before_changes_of_state() {
+        let mut queue = Queue::new(0);
+        queue.push(told(1, Kind::JobCompleted, "a"));
+        (0..5_000).for_each(|_| drop(queue.push(told(1, Kind::Log, "bot"))));
+        let next = queue.take(usize::MAX);
+        assert_eq!((next.frames[0].seq, next.frames[0].kind), (1, Kind::JobCompleted));
+        assert_eq!(next.gap, Some(Gap { from: 0, to: 0, reason: "slow" }), "told, but nothing to load");
+    }
+
+    #[test]
+    fn a_second_overflow_widens_the_gap() {
+        let mut queue = Queue::new(0);
+        (1..=3_000).for_each(|seq| drop(queue.push(told(seq, Kind::JobCompleted, &seq.to_string()))));
+        let next = queue.take(usize::MAX);
+        let gap = next.gap.unwrap();
+        assert_eq!(gap.from, 0);
+        assert_eq!(next.frames[0].seq, gap.to + 1, "what follows the gap follows it at once");
+        assert_eq!(next.frames.last().unwrap().seq, 3_000);
+    }
+}

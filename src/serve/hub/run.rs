@@ -1,0 +1,204 @@
+//! The hub's loop: reads what changed, has it rendered and written once, tells it. I/O.
+//!
+//! While nobody is connected it sleeps: nothing is read and nothing is rendered. The first client wakes it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::frame::{For, Frame, Kind, Saying, Topic, frame, thing};
+use super::gate::Gate;
+use super::{Hub, Passing, lock};
+use crate::ledger::events::{self, Event};
+use crate::ledger::{Error, Ledger};
+
+/// Says what the thing that an event speaks of is like now; `None` when it is gone. Blocking: microseconds.
+pub type Render = Arc<dyn Fn(&Event) -> Option<Value> + Send + Sync>;
+
+/// Events that are read at once.
+const BATCH: u32 = 500;
+
+/// Events are let go when there are so many more than are kept.
+const PRUNE_SLACK: u64 = 2_000;
+
+/// Runs until it is told to stop; then every client is sent away.
+pub async fn run(hub: Hub, ledger: Ledger, render: Render, gate: Arc<dyn Gate>, stop: CancellationToken) {
+    let teller = Teller { hub: hub.clone(), ledger: ledger.clone(), render };
+    let (mut commits, mut rights) = (ledger.commits(), gate.changes());
+    let mut beat = tokio::time::interval(hub.settings().heartbeat);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = tokio::time::Instant::now();
+    let mut lonely_beats = 0;
+    // A gate that is gone changes nothing any more.
+    let mut gate_lives = true;
+    loop {
+        let awake = *hub.0.awake.borrow();
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = commits.changed(), if awake => {}
+            () = hub.0.news.notified() => {}
+            changed = rights.changed(), if gate_lives => {
+                gate_lives = changed.is_ok();
+                look_at_rights(&hub, &gate).await;
+            }
+            _ = beat.tick() => {
+                look_at_rights(&hub, &gate).await;
+                lonely_beats = if hub.has_clients() { 0 } else { lonely_beats + 1 };
+                if lonely_beats > 1 && awake {
+                    let mut room = lock(&hub.0.room);
+                    room.sleep();
+                    hub.0.awake.send_replace(room.is_awake());
+                }
+                teller.prune().await;
+                hub.tell(For::All, Topic::System, Kind::Heartbeat, json!({"heartbeat_s": hub.settings().heartbeat.as_secs()}));
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep_until(last + hub.pace()) => {}
+        }
+        // What fails stays untold and is told in the next round.
+        if let Err(error) = teller.round().await {
+            tracing::warn!("{error}");
+        }
+        last = tokio::time::Instant::now();
+    }
+    hub.0.awake.send_replace(false);
+    lock(&hub.0.room).seats().for_each(|seat| seat.close("the server stops; connect again"));
+}
+
+/// Sends away whose rights are not what they were: they come back with those that they have.
+async fn look_at_rights(hub: &Hub, gate: &Arc<dyn Gate>) {
+    let seats: Vec<_> = lock(&hub.0.room).seats().cloned().collect();
+    let gate = Arc::clone(gate);
+    let look = tokio::task::spawn_blocking(move || {
+        for seat in seats {
+            if gate.still(seat.guest()) != Some(seat.guest().role) {
+                seat.close("your rights changed; connect again");
+            }
+        }
+    });
+    if look.await.is_err() {
+        tracing::error!("looking at the rights of WebSocket clients died");
+    }
+}
+
+struct Teller {
+    hub: Hub,
+    ledger: Ledger,
+    render: Render,
+}
+
+impl Teller {
+    /// Tells everything new.
+    async fn round(&self) -> Result<(), Error> {
+        let inner = &self.hub.0;
+        if !*inner.awake.borrow() {
+            self.wake().await?;
+        }
+        loop {
+            let (told, epoch) = {
+                let room = lock(&inner.room);
+                (room.told(), room.epoch().to_owned())
+            };
+            let (read, upto, frames) = self.read(told, BATCH, epoch).await?;
+            if read == 0 {
+                break;
+            }
+            let count = frames.len();
+            let lost = lock(&inner.room).tell_lasting(upto, frames);
+            inner.figures.lost(lost);
+            inner.figures.told(count, chrono::Utc::now());
+            if read < BATCH as usize {
+                break;
+            }
+        }
+        let passing = std::mem::take(&mut *lock(&inner.inbox));
+        if !passing.is_empty() {
+            let room = lock(&inner.room);
+            let frames: Vec<Frame> = passing.into_iter().map(|item| write(room.epoch(), room.told(), item)).collect();
+            let lost = room.tell_passing(&frames);
+            drop(room);
+            inner.figures.lost(lost);
+            inner.figures.told(frames.len(), chrono::Utc::now());
+        }
+        Ok(())
+    }
+
+    /// Reads the latest events, so that who was away can be told again.
+    async fn wake(&self) -> Result<(), Error> {
+        let keep = self.hub.settings().replay_max as u64;
+        let (epoch, told, let_go) = {
+            let ledger = self.ledger.clone();
+            let look = move || {
+                let (told, let_go) = ledger.read(|db| Ok((events::newest(db)?, events::let_go(db)?)))?;
+                Ok((ledger.epoch()?, told, let_go))
+            };
+            tokio::task::spawn_blocking(look).await.map_err(|_| Error::Stopped)??
+        };
+        let behind = told.saturating_sub(keep).max(let_go);
+        let limit = u32::try_from(keep).unwrap_or(u32::MAX);
+        let (_, upto, frames) = self.read(behind, limit, epoch.clone()).await?;
+        let inner = &self.hub.0;
+        lock(&inner.room).wake(epoch, behind, upto, frames);
+        inner.awake.send_replace(true);
+        Ok(())
+    }
+
+    /// Up to `limit` events behind `told`: how many there were, up to which number, and as frames.
+    async fn read(&self, told: u64, limit: u32, epoch: String) -> Result<(usize, u64, Vec<Frame>), Error> {
+        let (ledger, render) = (self.ledger.clone(), Arc::clone(&self.render));
+        let work = move || {
+            let events = ledger.read(|db| events::after(db, told, limit))?;
+            let upto = events.last().map_or(told, |event| event.seq);
+            Ok((events.len(), upto, frames(events, &render, &epoch)))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Stopped)?
+    }
+
+    async fn prune(&self) {
+        let span = self.ledger.read(|db| Ok(events::newest(db)?.saturating_sub(events::let_go(db)?)));
+        let pruned = match span {
+            Ok(kept) if kept > events::KEPT + PRUNE_SLACK => {
+                self.ledger.write(|tx| events::prune(tx, events::KEPT)).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = pruned {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Events as frames, in order. Of updates of one thing only the last is rendered.
+fn frames(events: Vec<Event>, render: &Render, epoch: &str) -> Vec<Frame> {
+    let born = Instant::now();
+    let mut later = std::collections::HashSet::new();
+    let mut kept: Vec<(Topic, Kind, Event)> = Vec::new();
+    for event in events.into_iter().rev() {
+        // Words of a newer format than this program's: nobody here could have asked for them.
+        let (Some(topic), Some(kind)) = (Topic::of(&event.topic), Kind::of(&event.kind)) else { continue };
+        let first = later.insert(thing(topic, kind, &event.key));
+        if first || !kind.is_update() {
+            kept.push((topic, kind, event));
+        }
+    }
+    let write = |(topic, kind, event): (Topic, Kind, Event)| {
+        let data = render(&event).unwrap_or(Value::Null);
+        let Event { seq, at, key, .. } = event;
+        frame(epoch, seq, true, Saying { topic, kind, key, at, data, to: For::Subscribers }, born)
+    };
+    kept.into_iter().rev().map(write).collect()
+}
+
+fn write(epoch: &str, told: u64, item: Passing) -> Frame {
+    let Passing { saying, born, text, .. } = item;
+    let mut made = frame(epoch, told, false, saying, born);
+    if let (Some(text), Some(made)) = (text, Arc::get_mut(&mut made)) {
+        made.text = text;
+    }
+    made
+}
