@@ -1,0 +1,95 @@
+//! Puts the routes together and serves them until it is told to stop. I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::app::App;
+use super::auth::Peer;
+use super::guard::Guard;
+use super::problem::Problem;
+use super::{audit, auth, incidents, jobs, live, notifications, operations, probes, rules, settings, system, ws};
+
+/// How long requests that are under way may take when logmedic stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Where every route is.
+pub const BASE: &str = "/api/v1";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "logmedic",
+    description = "What logmedic sees, does and asks for. Errors are RFC 9457 problems with a stable `code`; times are RFC 3339 in UTC, durations in `_ms` or `_s`, sizes in bytes; lists take `limit` and `cursor`.",
+    license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+))]
+struct Description;
+
+/// All routes, and their description.
+#[must_use]
+pub fn routes(app: &App) -> (Router<App>, OpenApi) {
+    let api = OpenApiRouter::with_openapi(Description::openapi()).nest(
+        BASE,
+        OpenApiRouter::new()
+            .merge(auth::router(app.identity.clone()))
+            .merge(audit::router())
+            .merge(incidents::router())
+            .merge(jobs::router())
+            .merge(notifications::router())
+            .merge(operations::router())
+            .merge(probes::router())
+            .merge(rules::router())
+            .merge(settings::router())
+            .merge(system::router())
+            .merge(ws::router()),
+    );
+    let (router, description) = api.merge(live::router()).split_for_parts();
+    (router, description)
+}
+
+/// The server: every route behind the guard.
+#[must_use]
+pub fn service(app: &App, guard: Guard) -> Router {
+    let (router, description) = routes(app);
+    let text: Arc<str> = description.to_json().unwrap_or_default().into();
+    let described = move || {
+        let text = Arc::clone(&text);
+        async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response() }
+    };
+    let router = router
+        .route(&format!("{BASE}/openapi.json"), get(described))
+        .fallback(|| async { Problem::missing("no_such_route", "there is nothing here; see /api/v1/openapi.json") })
+        .with_state(app.clone());
+    guard.protect(router)
+}
+
+/// Serves until `stop`.
+pub async fn run(service: Router, network: Option<TcpListener>, local: Option<UnixListener>, stop: CancellationToken) {
+    let service = service.into_make_service_with_connect_info::<Peer>();
+    let network = network.map(|listener| {
+        let served = axum::serve(listener, service.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
+        tokio::spawn(served.into_future())
+    });
+    let local = local.map(|listener| {
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        tokio::spawn(served.into_future())
+    });
+    stop.cancelled().await;
+    let both = async {
+        for task in [network, local].into_iter().flatten() {
+            // It ends without an error; a panic is told by the runtime.
+            let _ = task.await;
+        }
+    };
+    if tokio::time::timeout(LAST_ANSWERS, both).await.is_err() {
+        tracing::debug!("some requests were cut off");
+    }
+}
