@@ -2,6 +2,8 @@
 //!
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
+pub mod audit;
+pub mod identity;
 pub mod jobs;
 pub mod jsonl;
 pub mod outbox;

@@ -21,6 +21,9 @@ pub struct Problem {
     pub code: &'static str,
     /// What happened and what helps.
     pub detail: String,
+    /// Seconds to wait before the next try, where that helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 impl Problem {
@@ -28,7 +31,7 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        Self { r#type: "about:blank", title, status: status.as_u16(), code, detail: detail.into() }
+        Self { r#type: "about:blank", title, status: status.as_u16(), code, detail: detail.into(), retry_after_s: None }
     }
 
     /// 400: the request cannot be understood.
@@ -61,6 +64,12 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
+    /// 429: too often; `seconds` until the next try.
+    #[must_use]
+    pub fn slow_down(code: &'static str, seconds: u64, detail: impl Into<String>) -> Self {
+        Self { retry_after_s: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
+    }
+
     /// 500: logmedic's own fault; what exactly stands in its log, not here.
     #[must_use]
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -78,9 +87,16 @@ impl From<crate::ledger::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let wait = self.retry_after_s;
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }

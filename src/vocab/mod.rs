@@ -6,6 +6,7 @@ mod notice;
 mod now;
 mod record;
 mod redact;
+mod role;
 mod secret;
 mod text;
 
@@ -15,5 +16,6 @@ pub use notice::{Notice, Stage, StepTold, Story};
 pub use now::{Now, rfc3339};
 pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};
 pub use redact::redact;
+pub use role::Role;
 pub use secret::Secret;
 pub use text::{clean_line, json_text, printable, shorten, utf16_len};
