@@ -20,7 +20,7 @@ use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::ledger::jobs::{self, Filter};
 use crate::ledger::store;
-use crate::vocab::{Id, shorten};
+use crate::vocab::{Id, redact, shorten};
 
 /// The longest path, address or identifier that is taken, in bytes: the longest path Linux takes.
 const FIELD_MAX: usize = 4096;
@@ -182,7 +182,7 @@ pub fn router<S>(ledger: Ledger, orders: Orders, identity: Identity) -> OpenApiR
 /// A job for people, from the engine's own; also what the hub tells of it.
 #[must_use]
 pub fn shown(job: &Job) -> JobShown {
-    let text = |text: &Option<String>| text.as_deref().map(|text| shorten(text, SHOWN).into_owned());
+    let text = |text: &Option<String>| text.as_deref().map(|text| shorten(&redact(text), SHOWN).into_owned());
     let base = job.facts.wanted().and_then(|path| path.rsplit(['/', '\\']).next()).map(str::to_owned);
     let progress = &job.progress;
     JobShown {
