@@ -509,7 +509,11 @@ impl Sim {
         }
         for (incident, results) in &outcomes {
             let times = 1 + self.reopened.get(incident).copied().unwrap_or(0);
-            assert_eq!(results.len(), times, "incident {incident} must end exactly once: {results:?}");
+            let story = || {
+                let of = self.disk.records.iter().filter(|r| r.incident == *incident);
+                of.map(|r| format!("{} {:?}", r.at, r.body)).collect::<Vec<_>>().join("\n")
+            };
+            assert_eq!(results.len(), times, "incident {incident} must end once, and once for each retry: {}", story());
         }
         for (action, open) in &open_actions {
             assert_eq!(*open, 0, "an action that started must be ended: {:#?}", self.story_of(*action));

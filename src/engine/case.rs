@@ -152,6 +152,12 @@ impl Case {
         matches!(self.phase, Phase::Ended)
     }
 
+    /// Whether nothing was asked or done about it yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.phase == Phase::Looking && self.task.is_none()
+    }
+
     /// What it waits for outside.
     #[must_use]
     pub fn held_on(&self) -> Option<&str> {

@@ -33,14 +33,15 @@ struct Clock {
     /// The movement that `moved` belongs to.
     moved_at: Option<DateTime<Utc>>,
     moved: Duration,
-    saved: Option<(Duration, JobState)>,
+    /// When it was saved, in which state, and whether it stood still then.
+    saved: Option<(Duration, JobState, bool)>,
 }
 
 impl Clocks {
     /// A job was saved.
     pub(super) fn saved(&mut self, job: &Job, now: Duration) {
         self.unsaved.remove(&job.id);
-        self.of.entry(job.id).or_default().saved = Some((now, job.state));
+        self.of.entry(job.id).or_default().saved = Some((now, job.state, job.stalled_since.is_some()));
     }
 
     /// A job left memory.
@@ -77,7 +78,10 @@ impl State {
             let limit = self.policy.stall.after(job.progress.total, job.progress.bytes);
             self.clocks.wake_at(now + limit);
         }
-        let fresh = |(at, state): (Duration, JobState)| state == job.state && now.saturating_sub(at) < SAVE_EVERY;
+        let as_it_is = (job.state, job.stalled_since.is_some());
+        let fresh = |(at, state, still): (Duration, JobState, bool)| {
+            (state, still) == as_it_is && now.saturating_sub(at) < SAVE_EVERY
+        };
         if self.clocks.of.get(&id).and_then(|clock| clock.saved).is_some_and(fresh) {
             self.clocks.unsaved.insert(id);
             out.push(Effect::Progress(Box::new(job.clone())));
@@ -96,7 +100,7 @@ impl State {
     pub(super) fn resume_jobs(&mut self) {
         let now = self.now.mono;
         for job in self.jobs.iter().filter(|job| job.state == JobState::Processing) {
-            let clock = Clock { moved_at: job.progress.moved_at, moved: now, saved: Some((Duration::ZERO, job.state)) };
+            let clock = Clock { moved_at: job.progress.moved_at, moved: now, saved: None };
             self.clocks.of.insert(job.id, clock);
             if clock.moved_at.is_some() && job.stalled_since.is_none() {
                 self.clocks.wake_at(now + self.policy.stall.after(job.progress.total, job.progress.bytes));
@@ -176,6 +180,10 @@ impl State {
         let detail = shorten(&redact(&answer.detail), 2 * SHOWN).into_owned();
         match answer.finding {
             Finding::Sound => job.complete(wall, Some(detail)),
+            // It stood still for long enough already.
+            Finding::Unknown if job.stalled_since.is_some() => {
+                job.complete(wall, Some(format!("{detail}; whether it is whole cannot be told")));
+            }
             Finding::Unknown => (job.unsure, job.message) = (true, Some(detail)),
             Finding::Fault | Finding::Refused { .. } => job.message = Some(detail),
         }

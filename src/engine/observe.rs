@@ -37,7 +37,8 @@ impl State {
             self.dirty.jobs.insert(job);
         }
         let Some(case) = self.cases.get_mut(&id) else { return };
-        let first = case.incident.count == 0;
+        // One that a person asked for has no line yet, and is being worked on (or over) all the same.
+        let first = case.incident.count == 0 && case.is_untouched();
         let event = Fold {
             pending: 0,
             written: self.now.wall,

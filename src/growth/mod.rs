@@ -82,6 +82,8 @@ struct Watch {
     directories: HashMap<Key, Directory>,
     files: Tracker<Key>,
     began: Instant,
+    /// What is younger is new, also at the first look.
+    since: SystemTime,
     /// When the look before began: what is younger is new.
     last: Option<SystemTime>,
     round: Option<Instant>,
@@ -95,6 +97,7 @@ impl Watch {
             directories: HashMap::new(),
             files: Tracker::default(),
             began: Instant::now(),
+            since: SystemTime::now(),
             last: None,
             round: None,
             full: false,
@@ -188,7 +191,8 @@ impl Watch {
         let root = self.roots.get(key.0)?.clone();
         let look = find(&root, &key.1);
         // What is met at the first look was there before: nobody knows since when.
-        let new = self.last.is_some() && !self.files.follows(key);
+        let young = look.is_some_and(|look| look.mark.2 >= nanoseconds(self.since));
+        let new = (self.last.is_some() || young) && !self.files.follows(key);
         let what = self.files.see(key, look, new, self.began.elapsed())?;
         let path = root.absolute().join(&key.1).to_string_lossy().into_owned();
         if what == Grew::Gone {
@@ -215,10 +219,6 @@ fn find(root: &RootPath, wanted: &std::path::Path) -> Option<Look> {
     let part = temporary.is_some() || control.is_some();
     let (_, facts) = temporary.or_else(|| file(name))?;
     let told = control.as_ref().and_then(|(path, _)| read_control(path));
-    let mark_of = |facts: &Facts| {
-        let since = facts.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
-    };
     // Room that was set aside or left out counts for nothing: what stands on the disk does, but not beyond the end.
     let bytes = match (&told, &control) {
         (Some((bytes, _)), _) => Some(*bytes),
@@ -230,11 +230,16 @@ fn find(root: &RootPath, wanted: &std::path::Path) -> Option<Look> {
         _ => Some(facts.size.min(facts.allocated.max(small(&facts)))),
     };
     Some(Look {
-        mark: (facts.size, facts.allocated, mark_of(&facts)),
+        mark: (facts.size, facts.allocated, nanoseconds(facts.modified)),
         bytes,
         total: told.map(|(_, total)| total),
         part,
     })
+}
+
+fn nanoseconds(at: SystemTime) -> i128 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
 }
 
 /// File systems keep tiny files beside their name, where they take no block; others show what was written only after a

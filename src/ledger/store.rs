@@ -261,21 +261,14 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
             .prepare_cached("INSERT INTO record (seq, incident, json) VALUES (?1, ?2, ?3)")?
             .execute((sql(*seq), incident, json)),
         Change::Notice(notice) => return outbox::put(tx, notice),
-        Change::Silence(silence) => tx
-            .prepare_cached(
-                "INSERT OR REPLACE INTO silence (class, subject_kind, subject, incident, account, reason, at, until) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        Change::Silence(silence) => {
+            let (class, subject) = (silence.class, &silence.subject.value);
+            tx.prepare_cached("DELETE FROM silence WHERE class = ?1 AND subject = ?2")?.execute((class, subject))?;
+            tx.prepare_cached(
+                "INSERT INTO silence (class, subject, incident, account, reason, at, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![
-                silence.class,
-                silence.subject.kind.as_str(),
-                silence.subject.value,
-                silence.incident,
-                silence.by,
-                silence.reason,
-                silence.at,
-                silence.until
-            ]),
+            .execute(params![class, subject, silence.incident, silence.by, silence.reason, silence.at, silence.until])
+        }
         Change::Acknowledged(incident) => tx
             .prepare_cached(
                 "UPDATE notification SET read_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = ?1 AND read_at IS NULL",

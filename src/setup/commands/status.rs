@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{Done, Failure, json_line, stdout};
-use crate::correlate::{Job, JobState};
+use crate::correlate::{Job, JobState, Progress};
 use crate::engine::{Case, Phase};
 use crate::ledger::{Ledger, store};
 use crate::setup::agent::state_failure;
@@ -167,9 +167,15 @@ fn story(db: &rusqlite::Connection, id: &str, json: bool, out: &mut impl Write) 
 /// When the configuration is wrong or the state cannot be read.
 pub fn jobs(args: &ListArgs, file: Option<&Path>, around: &Surroundings) -> Done {
     let db = open(file, around)?;
-    let mut jobs: Vec<Job> = db.map(|db| read(&db, "job", args.limit)).transpose()?.unwrap_or_default();
+    let mut jobs: Vec<Job> = db.as_ref().map(|db| read(db, "job", args.limit)).transpose()?.unwrap_or_default();
     if let Some(id) = &args.id {
-        jobs.retain(|job| job.id.to_string() == *id);
+        let row = db.as_ref().map(|db| store::row(db, "job", id)).transpose();
+        let row = row.map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?.flatten();
+        jobs = row.and_then(|json| serde_json::from_str(&json).ok()).into_iter().collect();
+        if jobs.is_empty() {
+            let id = clean_line(id);
+            return Err(Failure::failed(format!("failed to find job {id}: `logmedic jobs` lists them")));
+        }
     }
     let mut out = stdout();
     for job in &jobs {
@@ -177,21 +183,33 @@ pub fn jobs(args: &ListArgs, file: Option<&Path>, around: &Surroundings) -> Done
             json_line(&mut out, job)?;
             continue;
         }
-        let state = match job.state {
-            JobState::Queued => "queued",
-            JobState::Processing => "processing",
-            JobState::Completed => "completed",
-            JobState::Failed => "failed",
-        };
+        let state = if job.stalled_since.is_some() { "stalled" } else { job.state.as_str() };
         let name = job.facts.wanted().or(job.name.as_deref()).unwrap_or("?");
         let name = clean_line(name).into_owned();
-        writeln!(out, "{}  {}  {state:<10} {}", job.id, rfc3339(job.updated_at), shorten(&name, 2 * SHOWN))?;
+        let (at, far) = (rfc3339(job.updated_at), far(&job.progress));
+        writeln!(out, "{}  {at}  {state:<10} {far:<24} {}", job.id, shorten(&name, 2 * SHOWN))?;
+        if let Some(message) = job.message.as_deref().filter(|_| args.id.is_some()) {
+            writeln!(out, "{}", clean_line(message))?;
+        }
     }
     if jobs.is_empty() && !args.json {
         writeln!(out, "no jobs")?;
     }
     out.flush()?;
     Ok(0)
+}
+
+/// How far a download is: percentage, rate and time left, as far as they are known.
+fn far(progress: &Progress) -> String {
+    let mut words = Vec::new();
+    match (progress.percent, progress.bytes) {
+        (Some(percent), _) => words.push(format!("{percent} %")),
+        (None, Some(bytes)) => words.push(format!("{:.1} MB", bytes as f64 / 1e6)),
+        (None, None) => words.push("unknown".to_owned()),
+    }
+    words.extend(progress.rate.map(|rate| format!("{:.1} MB/s", rate as f64 / 1e6)));
+    words.extend(progress.eta_s.map(|left| format!("{left} s left")));
+    words.join("  ")
 }
 
 /// The process that holds the state directory, if one does.

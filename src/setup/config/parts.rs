@@ -379,9 +379,9 @@ pub struct Jobs {
     pub watch_every: Period,
     /// A download of less than 20 MB stands still when no byte came for so long.
     pub stall_small: Period,
-    /// The same for one of less than 1 GB.
+    /// One of 20 MB to 1 GB stands still when no byte came for so long.
     pub stall_medium: Period,
-    /// The same for a larger one.
+    /// One of more than 1 GB stands still when no byte came for so long.
     pub stall_large: Period,
     /// Downloads that ended longer ago are forgotten.
     pub keep: Period,
