@@ -7,5 +7,6 @@ pub mod audit;
 pub mod auth;
 pub mod guard;
 pub mod input;
+pub mod operations;
 pub mod page;
 pub mod problem;

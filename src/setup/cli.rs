@@ -56,6 +56,8 @@ pub enum Command {
     Incidents(ListArgs),
     /// Download jobs, newest first.
     Jobs(ListArgs),
+    /// What takes time: repairs, commands of [[operation]]; newest first.
+    Operations(super::commands::operations::Args),
     /// The configuration in effect, or its schema.
     #[command(subcommand)]
     Config(ConfigCommand),
