@@ -59,6 +59,8 @@ pub enum Command {
     /// Watch what changes, as it changes, over the WebSocket of the running agent.
     #[command(subcommand)]
     Ws(super::commands::ws::WsCommand),
+    /// What takes time: repairs, commands of [[operation]]; newest first.
+    Operations(super::commands::operations::Args),
     /// The configuration in effect, or its schema.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -1,0 +1,137 @@
+//! `logmedic operations`: look at the running (or stopped) agent's operations, without a lock.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::{Done, Failure, json_line, stdout};
+use crate::ledger::operations::{self as rows, Filter};
+use crate::ledger::{Ledger, rusqlite};
+use crate::operate::{Kind, Operation, State};
+use crate::setup::agent::state_failure;
+use crate::setup::load::{self, Surroundings};
+use crate::vocab::{clean_line, rfc3339, shorten};
+
+/// How often `--follow` looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Characters of a sentence in a table.
+const SHOWN: usize = 60;
+
+/// `operations`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// One of them, with its report.
+    pub id: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Tell what changes, until it is over (with ID) or for ever.
+    #[arg(long)]
+    pub follow: bool,
+    /// Only in this state: pending, running, paused, completed, failed, cancelled.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<State>,
+    /// Only of this kind: repair, custom, test.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<Kind>,
+    /// How many at most.
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+}
+
+/// `logmedic operations [ID]`.
+///
+/// # Errors
+/// When the configuration is wrong, the state cannot be read, or there is no such operation.
+pub fn operations(args: &Args, file: Option<&Path>, around: &Surroundings) -> Done {
+    let loaded = load::load(file, around)?;
+    let db = if loaded.state_dir.join("state.db").exists() {
+        Some(Ledger::look(&loaded.state_dir).map_err(|error| state_failure(&error))?)
+    } else {
+        None
+    };
+    let mut out = stdout();
+    if let Some(id) = &args.id {
+        return one(args, id, db.as_ref(), &mut out);
+    }
+    let mut shown: Vec<Operation> = Vec::new();
+    let mut first = true;
+    loop {
+        let mut found = db.as_ref().map(|db| list(db, args)).transpose()?.unwrap_or_default();
+        if args.follow {
+            // As they came, so that the newest stands last.
+            found.reverse();
+        }
+        for operation in found.iter().filter(|operation| !shown.contains(operation)) {
+            show(&mut out, operation, args.json)?;
+        }
+        if first && found.is_empty() && !args.json {
+            writeln!(out, "no operations")?;
+        }
+        out.flush()?;
+        if !args.follow || db.is_none() {
+            return Ok(0);
+        }
+        (shown, first) = (found, false);
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn failed(error: &rusqlite::Error) -> Failure {
+    Failure::failed(format!("failed to read the state: {error}"))
+}
+
+fn list(db: &rusqlite::Connection, args: &Args) -> Result<Vec<Operation>, Failure> {
+    let filter = Filter { state: args.state.map(State::as_str), kind: args.kind.map(Kind::as_str) };
+    let rows = rows::list(db, filter, None, args.limit).map_err(|error| failed(&error))?;
+    Ok(rows.iter().filter_map(|(_, json)| serde_json::from_str(json).ok()).collect())
+}
+
+fn one(args: &Args, id: &str, db: Option<&rusqlite::Connection>, out: &mut impl Write) -> Done {
+    let mut before = None;
+    loop {
+        let json = db.map(|db| rows::get(db, id)).transpose().map_err(|error| failed(&error))?.flatten();
+        let Some(operation) = json.and_then(|json| serde_json::from_str::<Operation>(&json).ok()) else {
+            let id = clean_line(id);
+            return Err(Failure::failed(format!("failed to find operation {id}: `logmedic operations` lists them")));
+        };
+        if before.as_ref() != Some(&operation) {
+            show(out, &operation, args.json)?;
+            if !args.json && let Some(report) = &operation.report {
+                writeln!(out, "  {}", clean_line(&report.detail))?;
+                for line in &report.output {
+                    writeln!(out, "  | {}", clean_line(line))?;
+                }
+            }
+            out.flush()?;
+        }
+        if !args.follow || !operation.state.is_open() {
+            return Ok(0);
+        }
+        before = Some(operation);
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn show(out: &mut impl Write, operation: &Operation, json: bool) -> Result<(), Failure> {
+    if json {
+        return json_line(out, operation);
+    }
+    let state = if operation.state == State::Failed && operation.interrupted { "interrupted" } else { operation.state.as_str() };
+    let about = operation.about.subject.as_deref().or(operation.progress.message.as_deref()).unwrap_or_default();
+    let percent = operation.progress.percent.map(|percent| format!("{percent:.0}%")).unwrap_or_default();
+    writeln!(
+        out,
+        "{}  {}  {:<7} {state:<11} {:<8} {percent:>4}  {}  {}",
+        operation.id,
+        rfc3339(operation.created_at),
+        operation.kind.as_str(),
+        operation.priority.as_str(),
+        clean_line(&operation.name),
+        shorten(&clean_line(about), SHOWN),
+    )?;
+    Ok(())
+}
