@@ -43,8 +43,10 @@ pub fn after(db: &Connection, seq: u64, limit: u32) -> rusqlite::Result<Vec<Even
 /// # Errors
 /// When the database cannot be read.
 pub fn newest(db: &Connection) -> rusqlite::Result<u64> {
-    let seq: Option<i64> =
-        db.prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'event'")?.query_row([], |r| r.get(0)).optional()?;
+    let seq: Option<i64> = db
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'event'")?
+        .query_row([], |r| r.get(0))
+        .optional()?;
     Ok(seq.unwrap_or(0).unsigned_abs())
 }
 

@@ -95,7 +95,10 @@ fn own_page(gate: &dyn Gate, headers: &HeaderMap) -> Result<(), Problem> {
     if gate.is_own_origin(headers) {
         return Ok(());
     }
-    Err(Problem::forbidden("foreign_origin", "the request comes from a page of another site; open the dashboard itself"))
+    Err(Problem::forbidden(
+        "foreign_origin",
+        "the request comes from a page of another site; open the dashboard itself",
+    ))
 }
 
 /// Lets somebody in by headers, for the routes that are no WebSocket.

@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn frames_of_the_contract_are_understood() {
-        let selection = Selection { topics: vec![Topic::Job, Topic::Log], rooms: vec!["lounge".into(), "job:01J".into()] };
+        let selection =
+            Selection { topics: vec![Topic::Job, Topic::Log], rooms: vec!["lounge".into(), "job:01J".into()] };
         let subscribe = r#"{"type":"subscribe","topics":["job","log"],"jobs":["01J"],"rooms":["lounge"],"ref":"1"}"#;
         assert_eq!(ask(subscribe), Ok(Ask::Subscribe(selection)));
         assert_eq!(read(subscribe).unwrap().reference.as_deref(), Some("1"));

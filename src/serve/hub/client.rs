@@ -212,12 +212,7 @@ fn with_room<T>(hub: &Hub, act: impl FnOnce(&Room) -> T) -> T {
     act(&lock(&hub.0.room))
 }
 
-async fn obey(
-    hub: &Hub,
-    seat: &Seat,
-    commands: &dyn Commands,
-    command: Command,
-) -> Result<(), (&'static str, String)> {
+async fn obey(hub: &Hub, seat: &Seat, commands: &dyn Commands, command: Command) -> Result<(), (&'static str, String)> {
     let answers = commands.carry_out(seat.guest(), command).await.map_err(|problem| (problem.code, problem.detail))?;
     for data in answers {
         hub.answer_with(seat, Topic::Notification, Kind::Notification, data);

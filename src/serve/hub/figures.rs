@@ -144,7 +144,8 @@ impl Figures {
     }
 
     pub(super) fn stats(&self, heartbeat: Duration, user_count: usize, users: Vec<String>, waiting: usize) -> Stats {
-        let [viewer, operator, admin] = [Role::Viewer, Role::Operator, Role::Admin].map(|role| self.of_role(role).get());
+        let [viewer, operator, admin] =
+            [Role::Viewer, Role::Operator, Role::Admin].map(|role| self.of_role(role).get());
         let last = DateTime::from_timestamp_millis(self.last_broadcast.load(Ordering::Relaxed));
         Stats {
             connections: Connections { total: viewer + operator + admin, viewer, operator, admin },
@@ -168,7 +169,11 @@ impl Figures {
         registry.register("logmedic_ws_connections", "WebSocket connections", self.connections.clone());
         registry.register("logmedic_ws_messages_sent", "Frames handed over, each for one client", self.sent.clone());
         registry.register("logmedic_ws_broadcasts", "Frames told", self.broadcasts.clone());
-        registry.register("logmedic_ws_send_errors", "Connections that broke or were closed for a fault", self.errors.clone());
+        registry.register(
+            "logmedic_ws_send_errors",
+            "Connections that broke or were closed for a fault",
+            self.errors.clone(),
+        );
         registry.register("logmedic_ws_gaps", "Times that a client was told it missed something", self.gaps.clone());
         let about = "From the news of a change to its hand-over to the system, for one client";
         registry.register("logmedic_ws_delivery_seconds", about, self.delivery.clone());

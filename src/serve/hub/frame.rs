@@ -303,8 +303,14 @@ pub mod tests {
     #[test]
     fn data_that_is_too_long_is_left_out() {
         let data = Value::String("x".repeat(DATA_MAX));
-        let saying =
-            Saying { topic: Topic::Job, kind: Kind::JobUpdated, key: "a".into(), at: String::new(), data, to: For::All };
+        let saying = Saying {
+            topic: Topic::Job,
+            kind: Kind::JobUpdated,
+            key: "a".into(),
+            at: String::new(),
+            data,
+            to: For::All,
+        };
         assert!(frame("e", 1, true, saying, Instant::now()).text.ends_with(r#""data":null}"#));
     }
 }

@@ -105,7 +105,9 @@ mod tests {
             is_own_origin(&headers)
         };
         assert!(ask(None) && ask(Some("http://127.0.0.1:7878")) && ask(Some("https://127.0.0.1:7878")));
-        for foreign in ["http://evil.example", "null", "http://127.0.0.1:7879", "http://127.0.0.1", "file://127.0.0.1:7878"] {
+        for foreign in
+            ["http://evil.example", "null", "http://127.0.0.1:7879", "http://127.0.0.1", "file://127.0.0.1:7878"]
+        {
             assert!(!ask(Some(foreign)), "{foreign}");
         }
     }

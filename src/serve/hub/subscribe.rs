@@ -95,7 +95,9 @@ fn may_enter(account: &str, role: Role, room: &str) -> Result<(), (&'static str,
     }
     let (allowed, why) = match room.split_once(':') {
         Some(("user", name)) => (name == account, "a user's room is that user's alone"),
-        Some(("role", least)) => (least.parse::<Role>().is_ok_and(|least| role >= least), "that role's room is not yours"),
+        Some(("role", least)) => {
+            (least.parse::<Role>().is_ok_and(|least| role >= least), "that role's room is not yours")
+        }
         Some((topic, _)) => {
             (Topic::of(topic).is_none_or(|topic| role >= least_role(topic)), "that topic needs another role")
         }
