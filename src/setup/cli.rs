@@ -56,6 +56,8 @@ pub enum Command {
     Incidents(ListArgs),
     /// Download jobs, newest first.
     Jobs(ListArgs),
+    /// What people were told: list, read, clear, send, test, preview.
+    Notifications(super::commands::notifications::Args),
     /// The configuration in effect, or its schema.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -40,6 +40,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Status(args) => commands::status::status(args, file, &around),
         Command::Incidents(args) => commands::status::incidents(&args, file, &around),
         Command::Jobs(args) => commands::status::jobs(&args, file, &around),
+        Command::Notifications(args) => commands::notifications::run(args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
         Command::Classify(args) => {
             let rules = match &args.rules {

@@ -39,6 +39,7 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     bounds(config, &mut check);
     addresses(config, &mut check);
     commands(config, &mut check, whole);
+    super::channels::check(config, tree, problems);
 }
 
 fn sources(config: &Config, check: &mut Check<'_>) {

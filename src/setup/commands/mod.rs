@@ -13,6 +13,7 @@ pub mod demo;
 pub mod explain;
 pub mod init;
 pub mod man;
+pub mod notifications;
 pub mod quarantine;
 pub mod reload;
 pub mod rules;
