@@ -224,6 +224,12 @@ impl Channels {
         Ok(Self(Arc::new(Inner { ledger, settings, push, telegram, key, http, pace, woken })))
     }
 
+    /// The full names of the configured channels.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0.settings.iter().map(ChannelSettings::full).collect()
+    }
+
     /// The key that a browser needs to subscribe, base64url.
     #[must_use]
     pub fn public_key(&self) -> String {
