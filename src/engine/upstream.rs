@@ -97,7 +97,11 @@ impl State {
             key: "agent:upstream".into(),
             revision: u64::try_from(millis).unwrap_or(0),
             severity: Severity::Warning,
-            story: Story::Agent { what: None, detail: format!("{detail} ({})", redact(&self.policy.bot_api)), remedy: None },
+            story: Story::Agent {
+                what: None,
+                detail: format!("{detail} ({})", redact(&self.policy.bot_api)),
+                remedy: None,
+            },
             at: self.now.wall,
         })));
     }

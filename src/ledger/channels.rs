@@ -346,12 +346,7 @@ pub fn sending(tx: &Transaction<'_>, name: &str, items: &[Item]) -> rusqlite::Re
 ///
 /// # Errors
 /// What SQLite failed with.
-pub fn sent(
-    tx: &Transaction<'_>,
-    name: &str,
-    items: &[(Item, bool, Option<i64>)],
-    now: i64,
-) -> rusqlite::Result<()> {
+pub fn sent(tx: &Transaction<'_>, name: &str, items: &[(Item, bool, Option<i64>)], now: i64) -> rusqlite::Result<()> {
     for (item, reminder, repeat_at) in items {
         tx.prepare_cached(
             "UPDATE post SET state = 'sent', revision = ?3, loud = ?4, ended = ?5, rings = ?6, last_sent = ?7, attempts = 0,

@@ -404,7 +404,7 @@ pub fn stats(db: &Connection, since: DateTime<Utc>, daily: bool) -> rusqlite::Re
 mod tests {
     use super::*;
     use crate::ledger::{Force, Ledger, outbox};
-    use crate::vocab::{OutcomeResult, Severity, Stage, Story, Subject, SubjectKind, Id, Rng};
+    use crate::vocab::{Id, OutcomeResult, Rng, Severity, Stage, Story, Subject, SubjectKind};
     use chrono::TimeDelta;
 
     fn now() -> DateTime<Utc> {

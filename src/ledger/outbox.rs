@@ -148,10 +148,7 @@ fn ended(story: &Story) -> bool {
     match story {
         Story::Incident { stage, .. } => matches!(stage, Stage::Ended { .. }),
         Story::Probe { what, .. } => what != "down",
-        Story::Bot { .. }
-        | Story::Agent { .. }
-        | Story::Operation { .. }
-        | Story::Custom { .. } => true,
+        Story::Bot { .. } | Story::Agent { .. } | Story::Operation { .. } | Story::Custom { .. } => true,
     }
 }
 
@@ -162,10 +159,7 @@ fn rings(story: &Story) -> bool {
         }
         Story::Incident { stage: Stage::Held { on, .. }, .. } => on == "approval",
         Story::Incident { .. } | Story::Probe { .. } => false,
-        Story::Bot { .. }
-        | Story::Agent { .. }
-        | Story::Operation { .. }
-        | Story::Custom { .. } => true,
+        Story::Bot { .. } | Story::Agent { .. } | Story::Operation { .. } | Story::Custom { .. } => true,
     }
 }
 

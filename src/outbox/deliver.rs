@@ -18,10 +18,10 @@ use super::push::{self, VapidKey};
 use super::schedule::{self, Plan, Rules};
 use super::settings::TelegramSettings;
 use super::texts::Texts;
-use super::{email, sender, webhook};
+use super::{email, presets, sender, webhook};
 use crate::ledger::channels::{self as table, Item, Subscription};
 use crate::ledger::{self, Ledger, notifications, outbox};
-use crate::vocab::{Level, Notice, Rng, Severity, Story, rfc3339};
+use crate::vocab::{Rng, Severity, rfc3339};
 
 /// Doublings of the wait after failures; more than the cap ever needs.
 const DOUBLINGS: u32 = 16;
@@ -161,14 +161,21 @@ fn texts(settings: &ChannelSettings) -> Texts {
 
 /// A message that tries a channel.
 fn trial(name: &str, texts: &Texts, at: DateTime<Utc>) -> Note {
-    let story = Story::Custom {
-        level: Level::Info,
-        title: texts.get("test.title").to_owned(),
-        text: texts.fill("test.text", &[("channel", name)]),
-        by: String::new(),
-    };
-    let key = format!("test-{}", at.timestamp_micros());
-    note::trial(&Notice { key, revision: 1, severity: Severity::Info, story, at }, texts)
+    note::trial(&texts.trial(name, at), texts)
+}
+
+/// What a channel would be sent, as it stands on the wire but for signatures.
+///
+/// # Errors
+/// When its address cannot be used.
+pub fn preview(settings: &ChannelSettings, note: &Note) -> Result<String, String> {
+    match &settings.way {
+        Way::Webhook(hook) => presets::call(hook, note, "/logmedic").map(|call| call.body),
+        Way::Email(mail) => {
+            email::message(mail, note).map(|mail| String::from_utf8_lossy(&mail.formatted()).into_owned())
+        }
+        Way::Push(_) => Ok(push::payload(note)),
+    }
 }
 
 /// Tries one webhook or mail channel without the ledger; browsers are known only to the running agent.
@@ -217,6 +224,12 @@ impl Channels {
         Ok(Self(Arc::new(Inner { ledger, settings, push, telegram, key, http, pace, woken })))
     }
 
+    /// The full names of the configured channels.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0.settings.iter().map(ChannelSettings::full).collect()
+    }
+
     /// The key that a browser needs to subscribe, base64url.
     #[must_use]
     pub fn public_key(&self) -> String {
@@ -238,14 +251,7 @@ impl Channels {
         let wanted = |full: &str, short: &str| name.is_none_or(|name| name == full || name == short);
         let mut out = Vec::new();
         if let Some(telegram) = this.telegram.as_ref().filter(|_| wanted("telegram", "telegram")) {
-            let story = Story::Custom {
-                level: Level::Info,
-                title: Texts::shipped(telegram.language).get("test.title").to_owned(),
-                text: Texts::shipped(telegram.language).fill("test.text", &[("channel", "telegram")]),
-                by: String::new(),
-            };
-            let at = Utc::now();
-            let notice = Notice { key: "test".into(), revision: 1, severity: Severity::Info, story, at };
+            let notice = Texts::shipped(telegram.language).trial("telegram", Utc::now());
             let reached = sender::tell_now(telegram, &notice).await;
             let all = telegram.admins.len();
             let detail = format!("{reached} of {all} chats reached");
@@ -446,7 +452,8 @@ impl Inner {
             return Ok(Next::Wait(None));
         }
         let recent = self.ledger.read(|db| table::recent(db, &name, at - schedule::RATE_WINDOW_MS))?;
-        let offset = |at: DateTime<Utc>| chrono::Local.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
+        let offset =
+            |at: DateTime<Utc>| chrono::Local.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
         match schedule::plan(&waiting, &target.rules, &state, recent, self.pace.patience, now, offset) {
             Plan::Nothing => Ok(Next::Wait(None)),
             Plan::Until(due) => Ok(Next::Wait(Some(Duration::from_millis(due.saturating_sub(at).unsigned_abs())))),
@@ -478,9 +485,11 @@ impl Inner {
         let taken = self.ledger.write(move |tx| {
             let items = table::items(tx, &name, &ids)?;
             let reminds = |item: &Item| ids.iter().position(|id| *id == item.id).is_some_and(|at| reminders[at]);
-            let items: Vec<(Item, bool)> = items.into_iter().map(|item| (reminds(&item), item)).map(|(r, i)| (i, r)).collect();
+            let items: Vec<(Item, bool)> =
+                items.into_iter().map(|item| (reminds(&item), item)).map(|(r, i)| (i, r)).collect();
             // Somebody was faster than the reminder.
-            let items: Vec<_> = items.into_iter().filter(|(item, reminder)| !(*reminder && item.acknowledged)).collect();
+            let items: Vec<_> =
+                items.into_iter().filter(|(item, reminder)| !(*reminder && item.acknowledged)).collect();
             let all: Vec<Item> = items.iter().map(|(item, _)| item.clone()).collect();
             table::sending(tx, &name, &all)?;
             Ok(items)

@@ -121,7 +121,9 @@ pub(super) fn by_status(status: u16, retry_after: Option<&str>, body: &str) -> V
         503 if retry_after.is_some() => Verdict::Limited(asked()),
         // It may have been taken before it was too late.
         408 | 425 | 500..=599 => Verdict::Unknown(said),
-        300..=399 => Verdict::Refused(bounded(&format!("{status}: redirects are not followed; write the final address"))),
+        300..=399 => {
+            Verdict::Refused(bounded(&format!("{status}: redirects are not followed; write the final address")))
+        }
         _ => Verdict::Refused(said),
     }
 }

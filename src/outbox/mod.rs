@@ -28,7 +28,7 @@ mod webhook;
 pub use channel::{ChannelSettings, EmailSettings, Preset, PushSettings, Way, WebhookSettings, full};
 pub use check::{Check, CheckReport, check};
 pub use compose::Rendered;
-pub use deliver::{ChannelPace, Channels, Tried, subscription, try_channel};
+pub use deliver::{ChannelPace, Channels, Tried, preview, subscription, try_channel};
 pub use note::{Note, Why, trial};
 pub use push::hash as push_hash;
 pub use quiet::{Quiet, Zone};

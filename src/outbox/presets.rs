@@ -224,7 +224,8 @@ mod tests {
         (call, body)
     }
 
-    const NASTY: &str = "<!channel> @everyone <@123> [x](http://evil.example) **b** `c` ```\n&lt; http://evil.example/a_b";
+    const NASTY: &str =
+        "<!channel> @everyone <@123> [x](http://evil.example) **b** `c` ```\n&lt; http://evil.example/a_b";
 
     #[test]
     fn e2_hostile_text_calls_nobody_and_formats_nothing() {
@@ -266,8 +267,7 @@ mod tests {
         assert_eq!(call.url.as_str(), "https://gotify.example/message");
         assert!(call.headers.contains(&("x-gotify-key", "key".into())));
         assert_eq!((body["priority"].clone(), body["message"].clone()), (json!(8), json!("text")));
-        let settings =
-            WebhookSettings { url: Secret::new("https://ntfy.sh/"), secret: None, preset: Preset::Ntfy };
+        let settings = WebhookSettings { url: Secret::new("https://ntfy.sh/"), secret: None, preset: Preset::Ntfy };
         assert!(super::call(&settings, &note, "/").unwrap_err().contains("TOPIC"));
     }
 

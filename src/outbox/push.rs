@@ -91,8 +91,7 @@ impl VapidKey {
     /// The `Authorization` header for an endpoint.
     fn authorization(&self, endpoint: &url::Url, contact: &str, now_s: i64) -> Option<String> {
         let head = B64.encode(json!({ "typ": "JWT", "alg": "ES256" }).to_string());
-        let claims =
-            json!({ "aud": endpoint.origin().ascii_serialization(), "exp": now_s + SIGNED_S, "sub": contact });
+        let claims = json!({ "aud": endpoint.origin().ascii_serialization(), "exp": now_s + SIGNED_S, "sub": contact });
         let signed = format!("{head}.{}", B64.encode(claims.to_string()));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).ok()?;
         Some(format!("vapid t={signed}.{}, k={}", B64.encode(signature.as_ref()), self.public()))
@@ -170,7 +169,7 @@ pub(super) async fn deliver(
 }
 
 /// What the page's worker shows. The identifier lets a newer message replace an older one.
-fn payload(note: &Note) -> String {
+pub(super) fn payload(note: &Note) -> String {
     json!({
         "id": note.thread.as_ref().unwrap_or(&note.event),
         "title": shorten(&note.title, TITLE),
@@ -206,10 +205,9 @@ fn encrypt(p256dh: &str, auth: &str, plain: &[u8]) -> Option<Vec<u8>> {
     let ours = private.compute_public_key().ok()?;
     let ours = ours.as_ref();
     let info = [b"WebPush: info\0".as_slice(), &theirs, ours].concat();
-    let secret: [u8; 32] = agree_ephemeral(private, &UnparsedPublicKey::new(&ECDH_P256, &theirs), |shared| {
-        expand(&auth, shared, &info)
-    })
-    .ok()??;
+    let secret: [u8; 32] =
+        agree_ephemeral(private, &UnparsedPublicKey::new(&ECDH_P256, &theirs), |shared| expand(&auth, shared, &info))
+            .ok()??;
     let mut salt = [0; 16];
     rng.fill(&mut salt).ok()?;
     let key: [u8; 16] = expand(&salt, &secret, b"Content-Encoding: aes128gcm\0")?;

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_is_no_stretch_of_the_day_is_refused() {
-        for text in ["", "23-7", "23:00", "25:00-07:00", "23:00-23:00", "23:00-07:00 Mars", "23:00-07:60", "24:00-07:00"]
+        for text in
+            ["", "23-7", "23:00", "25:00-07:00", "23:00-23:00", "23:00-07:00 Mars", "23:00-07:60", "24:00-07:00"]
         {
             let error = Quiet::parse(text).unwrap_err();
             assert!(error.contains("23:00-07:00"), "{error}");

@@ -462,12 +462,7 @@ mod tests {
                     state: nasty.clone(),
                     detail: nasty.clone(),
                 },
-                Story::Custom {
-                    level: Level::Warning,
-                    title: nasty.clone(),
-                    text: nasty.clone(),
-                    by: nasty.clone(),
-                },
+                Story::Custom { level: Level::Warning, title: nasty.clone(), text: nasty.clone(), by: nasty.clone() },
             ] {
                 notices.push(Notice { story, ..notices[0].clone() });
             }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use toml::Spanned;
 
 use super::settings::Lang;
-use crate::vocab::{Class, OutcomeResult, Strategy};
+use crate::vocab::{Class, Level, Notice, OutcomeResult, Severity, Story, Strategy};
 
 const EN: &str = include_str!("texts/en.toml");
 const ES: &str = include_str!("texts/es.toml");
@@ -182,6 +183,19 @@ impl Texts {
             Err(source) => return Err(TextsError::Io { path, source }),
         }
         Ok(texts)
+    }
+
+    /// A notice that tries a channel of this name.
+    #[must_use]
+    pub fn trial(&self, channel: &str, at: DateTime<Utc>) -> Notice {
+        let story = Story::Custom {
+            level: Level::Info,
+            title: self.get("test.title").to_owned(),
+            text: self.fill("test.text", &[("channel", channel)]),
+            by: String::new(),
+        };
+        let key = format!("test-{}", at.timestamp_micros());
+        Notice { key, revision: 1, severity: Severity::Info, story, at }
     }
 
     /// The text of a key.

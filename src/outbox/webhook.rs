@@ -26,7 +26,12 @@ pub(super) fn client(timeout: Duration, proxy: bool) -> Result<reqwest::Client, 
 }
 
 /// Sends one message and judges the answer.
-pub(super) async fn deliver(client: &reqwest::Client, settings: &WebhookSettings, note: &Note, source: &str) -> Verdict {
+pub(super) async fn deliver(
+    client: &reqwest::Client,
+    settings: &WebhookSettings,
+    note: &Note,
+    source: &str,
+) -> Verdict {
     let call = match presets::call(settings, note, source) {
         Ok(call) => call,
         Err(error) => return Verdict::Refused(error),

@@ -12,6 +12,7 @@ pub mod incidents;
 pub mod input;
 pub mod jobs;
 pub mod listen;
+pub mod notifications;
 pub mod operations;
 pub mod page;
 pub mod problem;

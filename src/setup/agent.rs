@@ -106,6 +106,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     }
 
     announce(&loaded, &specs);
+    let (places, browsers) = super::channels::settings(&loaded);
+    let pace = outbox::ChannelPace::default();
+    let channels = outbox::Channels::open(ledger.clone(), places, browsers, policy::telegram(&loaded), pace);
+    let channels = channels.await.map_err(Failure::failed)?;
     let (stop_reading, stop_engine, stop_sending) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let (reads_in, reads) = mpsc::channel(READS);
@@ -162,6 +166,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let sweeper = tokio::spawn(sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
+    // After the Telegram sender: without it, this one lets old notices go.
+    let deliverer = tokio::spawn(channels.run(Arc::clone(&owed), stop_sending.clone()));
 
     let reload = Reload { ledger: ledger.clone(), rules: rules_in, policies: policies_in, specs, around };
     let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in, signals };
@@ -182,6 +188,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let _ = exporter.await;
     let _ = (sweeper.await, forgetter.await);
     drop((people, progress));
+    let _ = deliverer.await;
     if let Some(sender) = sender {
         let _ = sender.await;
     }
@@ -221,7 +228,12 @@ impl Drop for Flow {
 /// Says at the start what there is to expect: silence would look the same when nothing is watched.
 fn announce(loaded: &Loaded, specs: &[SourceSpec]) {
     let watched = specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
-    let alerts = policy::telegram(loaded).map_or("nowhere: see `logmedic check`", |_| "to Telegram");
+    let mut places: Vec<&str> = policy::telegram(loaded).iter().map(|_| "Telegram").collect();
+    places.extend(loaded.config.channel.iter().map(|channel| channel.name.as_str()));
+    let alerts = match places.as_slice() {
+        [] => "nowhere: see `logmedic check`".to_owned(),
+        places => format!("to {}", places.join(", ")),
+    };
     let (roots, records) = (loaded.config.root.len(), loaded.records_path());
     tracing::info!("watching {watched}; roots: {roots}; records: {}; alerts go {alerts}", records.display());
 }

@@ -181,6 +181,7 @@ impl<'a> Reading<'a> {
         }
         let credentials = self.around.var("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         secrets::resolve(&mut config, &mut tree, credentials.as_deref(), &mut self.problems);
+        super::channels::resolve(&mut config, &mut tree, &mut self.problems);
         let state = self.state_dir(&config, &tree);
         if !self.problems.is_empty() {
             return Err(self.failed());

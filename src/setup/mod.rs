@@ -1,7 +1,8 @@
 //! Turns command line, environment and files into a running agent. I/O.
 
 pub mod agent;
-pub mod check;
+pub mod channels;
+mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;

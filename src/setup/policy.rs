@@ -209,6 +209,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[bot]", old.bot != new.bot);
     note("[bot_api]", old.bot_api != new.bot_api);
     note("[telegram]", old.telegram != new.telegram || old.language != new.language);
+    note("[[channel]]", old.channel != new.channel || old.language != new.language);
     note("[command]", old.command != new.command);
     note("[download]", old.download != new.download);
     note("[records]", old.records != new.records);

@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     addresses(config, &mut check);
     commands(config, &mut check, whole);
     operations(config, &mut check);
+    super::channels::check(config, tree, problems);
 }
 
 fn sources(config: &Config, check: &mut Check<'_>) {

@@ -14,6 +14,7 @@ pub mod explain;
 pub mod init;
 pub mod man;
 pub mod operations;
+pub mod notifications;
 pub mod quarantine;
 pub mod reload;
 pub mod rules;

@@ -2,6 +2,7 @@
 //!
 //! The doc comments here are the user's reference: `logmedic config schema` and `docs/CONFIGURATION.md` are made of them.
 
+mod channel;
 mod parts;
 mod tasks;
 
@@ -16,6 +17,7 @@ use crate::acquire::{SourceKind, SourceSpec};
 use crate::roots::RootSpec;
 use crate::vocab::{Class, Mode, Secret, Severity};
 
+pub use channel::{Channel, ChannelKind};
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
 pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
 pub use tasks::{Operation, Operations};
@@ -59,6 +61,8 @@ pub struct Config {
     pub bot_api: BotApi,
     /// Where alerts go. Best a bot of its own.
     pub telegram: Telegram,
+    /// Where notifications go besides Telegram: webhooks, mail, browsers.
+    pub channel: Vec<Channel>,
     /// What is known of the bot; `logmedic run` starts it when `command` is set.
     pub bot: Bot,
     /// The HTTP server of the dashboard.
