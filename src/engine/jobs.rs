@@ -151,6 +151,7 @@ impl State {
             revision: u64::from(job.stalls),
             severity: Severity::Warning,
             story: Story::Agent {
+                what: None,
                 detail,
                 remedy: Some(format!("look whether the bot still works; `logmedic jobs {id}` shows the download")),
             },

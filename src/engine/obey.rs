@@ -66,8 +66,8 @@ impl State {
             Order::Retry { incident } => self.retry(incident, out),
             Order::Acknowledge { incident, by } => self.acknowledge(incident, &by, out),
             Order::Silence { incident, by, reason, until } => {
-                let subject = self.case(incident)?.incident.subject.clone();
-                let class = self.case(incident)?.incident.class;
+                let subject = self.known(incident)?.incident.subject.clone();
+                let class = self.known(incident)?.incident.class;
                 if until <= self.now.wall {
                     return Err(OrderError::Conflict("that moment is over; name a later one".into()));
                 }
@@ -83,13 +83,13 @@ impl State {
         }
     }
 
-    fn case(&self, id: Id) -> Result<&Case, OrderError> {
+    fn known(&self, id: Id) -> Result<&Case, OrderError> {
         self.cases.get(&id).ok_or_else(|| OrderError::Missing(format!("incident {id}")))
     }
 
     fn retry(&mut self, id: Id, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         let conflict = |why: &str| Err(OrderError::Conflict(why.to_owned()));
-        match &self.case(id)?.phase {
+        match &self.known(id)?.phase {
             Phase::Ended => self.reopen(id, out),
             Phase::Held { on } if on == "approval" => conflict("it waits for approval: approve or reject it"),
             Phase::Held { on } if on == "bot" => conflict("it waits for the bot's restart"),
@@ -108,7 +108,7 @@ impl State {
     /// Works on an ended case again, from the first step, with fresh attempts. Whoever asks has seen what logmedic may do
     /// by itself: this one it does.
     fn reopen(&mut self, id: Id, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
-        let incident = &self.case(id)?.incident;
+        let incident = &self.known(id)?.incident;
         let key = (incident.class, incident.subject.clone());
         let other = self.by_key.get(&key).and_then(|other| self.cases.get(other));
         if let Some(other) = other.filter(|other| !other.ended()) {

@@ -17,5 +17,4 @@ pub mod operations;
 pub mod page;
 pub mod problem;
 pub mod rules;
-pub mod run;
 pub mod ws;

@@ -1,20 +1,23 @@
 //! `rules`: which there are, what they would say of a line, what none of them knows. I/O.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::app::App;
-use super::auth::Viewer;
+use super::auth::{Identity, Viewer};
+use super::input::Input;
 use super::page::Page;
 use super::problem::Problem;
 use crate::classify::{Rules, Verdict};
-use crate::ledger::store;
+use crate::engine::intake::RuleBook;
+use crate::ledger::{Ledger, store};
 use crate::vocab::redact;
 
 /// The longest event that is explained, in bytes: as much as the agent keeps of one.
@@ -23,9 +26,30 @@ const MAX_EVENT: usize = 16 * 1024;
 /// Kinds of unknown errors that are shown; as many as are kept.
 const MAX_UNKNOWN: u32 = 500;
 
-/// The routes.
-pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(suggestions)).routes(routes!(explain))
+/// The rules in effect, by source; others after a reload.
+pub type Book = watch::Receiver<Arc<RuleBook>>;
+
+/// What these routes work with.
+#[derive(Clone)]
+struct Desk {
+    ledger: Ledger,
+    book: Book,
+    identity: Identity,
+}
+
+impl FromRef<Desk> for Identity {
+    fn from_ref(desk: &Desk) -> Self {
+        desk.identity.clone()
+    }
+}
+
+/// `rules/…`.
+pub fn router<S>(ledger: Ledger, book: Book, identity: Identity) -> OpenApiRouter<S> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(suggestions)).routes(routes!(explain)).with_state(Desk {
+        ledger,
+        book,
+        identity,
+    })
 }
 
 /// A rule, ignore or signal.
@@ -55,8 +79,8 @@ struct RuleView {
 
 /// Every rule in effect, in the order in which they are asked.
 #[utoipa::path(get, path = "/rules", tag = "rules", responses((status = 200, body = Page<RuleView>)))]
-async fn list(_: Viewer, State(app): State<App>) -> Json<Page<RuleView>> {
-    let book = app.rules.borrow().clone();
+async fn list(_: Viewer, State(desk): State<Desk>) -> Json<Page<RuleView>> {
+    let book = desk.book.borrow().clone();
     let mut views: Vec<RuleView> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for (source, rules) in book.iter() {
@@ -100,8 +124,8 @@ struct Suggestion {
 
 /// Errors that no rule knows, the latest first: what a new rule would be good for.
 #[utoipa::path(get, path = "/rules/suggestions", tag = "rules", responses((status = 200, body = Page<Suggestion>)))]
-async fn suggestions(_: Viewer, State(app): State<App>) -> Result<Json<Page<Suggestion>>, Problem> {
-    let unknown = app.ledger.read(|db| Ok(store::unclassified(db, MAX_UNKNOWN)))?;
+async fn suggestions(_: Viewer, State(desk): State<Desk>) -> Result<Json<Page<Suggestion>>, Problem> {
+    let unknown = desk.ledger.read(|db| Ok(store::unclassified(db, MAX_UNKNOWN)))?;
     let items = unknown
         .into_iter()
         .map(|kind| Suggestion {
@@ -163,13 +187,13 @@ struct ExplanationView {
     responses((status = 200, body = ExplanationView), (status = 400, body = Problem), (status = 404, body = Problem)))]
 async fn explain(
     _: Viewer,
-    State(app): State<App>,
-    Json(line): Json<Line>,
+    State(desk): State<Desk>,
+    Input(line): Input<Line>,
 ) -> Result<Json<ExplanationView>, Problem> {
     if line.text.len() > MAX_EVENT {
         return Err(Problem::bad("too_long", format!("the text is longer than {MAX_EVENT} bytes")));
     }
-    let rules = of_source(&app, line.source.as_deref())?;
+    let rules = of_source(&desk, line.source.as_deref())?;
     let explanation = rules.explain(line.text.as_bytes());
     let claims: Vec<ClaimView> = explanation
         .claims
@@ -198,8 +222,8 @@ async fn explain(
     }))
 }
 
-fn of_source(app: &App, source: Option<&str>) -> Result<std::sync::Arc<Rules>, Problem> {
-    let book = app.rules.borrow();
+fn of_source(desk: &Desk, source: Option<&str>) -> Result<Arc<Rules>, Problem> {
+    let book = desk.book.borrow();
     let found = match source {
         Some(name) => book.get(name),
         None => book.values().next(),

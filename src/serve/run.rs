@@ -13,11 +13,16 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::app::App;
-use super::auth::Peer;
+use super::auth::{Identity, Peer};
 use super::guard::Guard;
+use super::notifications::Centre;
 use super::problem::Problem;
-use super::{audit, auth, incidents, jobs, live, notifications, operations, probes, rules, settings, system, ws};
+use super::system::System;
+use super::ws::Door;
+use super::{audit, auth, incidents, jobs, live, notifications, operations, probes, rules, system, ws};
+use crate::engine::run::Orders;
+use crate::ledger::Ledger;
+use crate::operate::Operations;
 
 /// How long requests that are under way may take when logmedic stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -33,32 +38,50 @@ pub const BASE: &str = "/api/v1";
 ))]
 struct Description;
 
+/// What the routes work with.
+pub struct Parts {
+    /// What is kept.
+    pub ledger: Ledger,
+    /// The rules in effect.
+    pub book: rules::Book,
+    /// Gives people's orders to the engine.
+    pub orders: Orders,
+    /// What takes time.
+    pub operations: Operations,
+    /// Who may do what.
+    pub identity: Identity,
+    /// The notification centre.
+    pub centre: Centre,
+    /// The way to the hub.
+    pub door: Door,
+    /// Health, figures and settings.
+    pub system: System,
+}
+
 /// All routes, and their description.
 #[must_use]
-pub fn routes(app: &App) -> (Router<App>, OpenApi) {
-    let api = OpenApiRouter::with_openapi(Description::openapi()).nest(
-        BASE,
-        OpenApiRouter::new()
-            .merge(auth::router(app.identity.clone()))
-            .merge(audit::router())
-            .merge(incidents::router())
-            .merge(jobs::router())
-            .merge(notifications::router())
-            .merge(operations::router())
-            .merge(probes::router())
-            .merge(rules::router())
-            .merge(settings::router())
-            .merge(system::router())
-            .merge(ws::router()),
-    );
-    let (router, description) = api.merge(live::router()).split_for_parts();
-    (router, description)
+pub fn routes(parts: Parts) -> (Router, OpenApi) {
+    let Parts { ledger, book, orders, operations, identity, centre, door, system } = parts;
+    let api = OpenApiRouter::new()
+        .merge(auth::router(identity.clone()))
+        .merge(audit::router(identity.clone()))
+        .merge(incidents::router(ledger.clone(), orders.clone(), identity.clone()))
+        .merge(jobs::router(ledger.clone(), orders, identity.clone()))
+        .merge(notifications::router(centre))
+        .merge(operations::router(operations, identity.clone()))
+        .merge(rules::router(ledger, book, identity))
+        .merge(system::router(system.clone()))
+        .merge(ws::router::<Door>().with_state(door));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .nest(BASE, api)
+        .merge(live::router(system))
+        .split_for_parts()
 }
 
 /// The server: every route behind the guard.
 #[must_use]
-pub fn service(app: &App, guard: Guard) -> Router {
-    let (router, description) = routes(app);
+pub fn service(parts: Parts, guard: Guard) -> Router {
+    let (router, description) = routes(parts);
     let text: Arc<str> = description.to_json().unwrap_or_default().into();
     let described = move || {
         let text = Arc::clone(&text);
@@ -66,8 +89,7 @@ pub fn service(app: &App, guard: Guard) -> Router {
     };
     let router = router
         .route(&format!("{BASE}/openapi.json"), get(described))
-        .fallback(|| async { Problem::missing("no_such_route", "there is nothing here; see /api/v1/openapi.json") })
-        .with_state(app.clone());
+        .fallback(|| async { Problem::missing("no_such_route", "there is nothing here; see /api/v1/openapi.json") });
     guard.protect(router)
 }
 
