@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::Failure;
 use super::load::{Loaded, Surroundings};
-use super::{policy, rulebook};
+use super::{forget, policy, rulebook};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
 use crate::growth;
@@ -162,7 +162,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
     let jobs = loaded.config.jobs.clone();
     let watcher = tokio::spawn(growth::run(roots, jobs.watch_every.0, growth_in, stop_reading.clone()));
-    let forgetter = tokio::spawn(forget_jobs(ledger.clone(), jobs, stop_sending.clone()));
+    let forgetter = tokio::spawn(forget::jobs(ledger.clone(), jobs, stop_sending.clone()));
     let sweeper = tokio::spawn(sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
@@ -390,21 +390,6 @@ fn position(ledger: &Ledger, log: &std::path::Path) -> Option<u64> {
     let checkpoints = ledger.checkpoints().unwrap_or_default();
     let of = |checkpoint: &&acquire::Checkpoint| matches!(&checkpoint.identity, acquire::Identity::File { path, ino, .. } if path == log && *ino != 0);
     checkpoints.iter().filter(of).map(|checkpoint| checkpoint.offset).max()
-}
-
-/// Lets go of old downloads until `stop`.
-async fn forget_jobs(ledger: Ledger, jobs: super::config::Jobs, stop: CancellationToken) {
-    loop {
-        let keep = chrono::TimeDelta::from_std(jobs.keep.0).unwrap_or(chrono::TimeDelta::MAX);
-        let before = chrono::Utc::now().checked_sub_signed(keep).unwrap_or_default();
-        let before = crate::vocab::Id::first_of(before).to_string();
-        if let Err(error) = ledger.prune_jobs(before, jobs.keep_max).await {
-            tracing::warn!("{error}");
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_none() {
-            return;
-        }
-    }
 }
 
 /// Writes records to their file until `stop`, then once more.

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 mod dotenv;
+mod forget;
 pub mod init;
 pub mod load;
 mod overlay;

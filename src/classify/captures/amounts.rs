@@ -22,7 +22,7 @@ pub(super) fn amount(text: &str) -> Option<u64> {
     };
     let bytes = (number * factor).round();
     // Checked: finite, not negative, far below the largest number.
-    (bytes.is_finite() && (0.0..1e18).contains(&bytes)).then(|| bytes as u64)
+    (bytes.is_finite() && (0.0..1e18).contains(&bytes)).then_some(bytes as u64)
 }
 
 /// 0 to 100.
