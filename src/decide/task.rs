@@ -186,10 +186,7 @@ impl Repair {
     /// Whether it can hold still halfway. The rest is over in a moment, or is a program of its own.
     #[must_use]
     pub const fn is_pausable(&self) -> bool {
-        matches!(
-            self,
-            Self::Redownload { from: Fetch::FileId(_) | Fetch::FilePath(_) | Fetch::Url(_), .. }
-        )
+        matches!(self, Self::Redownload { from: Fetch::FileId(_) | Fetch::FilePath(_) | Fetch::Url(_), .. })
     }
 
     /// The word for it in records.

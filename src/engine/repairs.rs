@@ -109,7 +109,15 @@ fn described(repair: &Repair, case: Option<&Case>, pausable: bool) -> New {
         subject: incident.map(|incident| shorten(&clean_line(&redact(&incident.subject.value)), SUBJECT).into_owned()),
         strategy: Some(strategy.to_string()),
     };
-    New { kind: Kind::Repair, name: strategy.to_string(), priority, pausable, resume: false, about, by: "engine".into() }
+    New {
+        kind: Kind::Repair,
+        name: strategy.to_string(),
+        priority,
+        pausable,
+        resume: false,
+        about,
+        by: "engine".into(),
+    }
 }
 
 /// The repair that a task asks for; `None`: it only looks.

@@ -72,12 +72,7 @@ pub fn get(db: &Connection, id: &str) -> rusqlite::Result<Option<String>> {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn list(
-    db: &Connection,
-    filter: Filter,
-    before: Option<i64>,
-    limit: u32,
-) -> rusqlite::Result<Vec<(i64, String)>> {
+pub fn list(db: &Connection, filter: Filter, before: Option<i64>, limit: u32) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut query = db.prepare_cached(
         "SELECT ord, json FROM operation WHERE ord < ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR kind = ?3) \
          ORDER BY ord DESC LIMIT ?4",

@@ -145,7 +145,12 @@ impl Command {
     }
 
     /// Passes orders on until the command ends.
-    async fn attend(&self, child: &mut Child, group: &Group, control: &mut Control) -> (std::io::Result<ExitStatus>, Option<Why>) {
+    async fn attend(
+        &self,
+        child: &mut Child,
+        group: &Group,
+        control: &mut Control,
+    ) -> (std::io::Result<ExitStatus>, Option<Why>) {
         let mut left = self.spec.timeout;
         let mut runs_since = Some(Instant::now());
         let mut why = None;
@@ -209,7 +214,9 @@ impl Command {
                 let limit = self.spec.timeout.unwrap_or_default().as_secs();
                 Outcome::Failed(report(format!("'{name}' ran longer than {limit} s and was ended: {how}")))
             }
-            None if status.is_ok_and(|status| status.success()) => Outcome::Done(report(format!("'{name}' ended well"))),
+            None if status.is_ok_and(|status| status.success()) => {
+                Outcome::Done(report(format!("'{name}' ended well")))
+            }
             None => Outcome::Failed(report(format!("'{name}' failed: {how}"))),
         }
     }

@@ -70,7 +70,8 @@ impl Operations {
         // The engine's own rows say what became of repairs.
         let later = changes.iter().all(|operation| operation.kind == Kind::Repair);
         let force = if later { Force::Later } else { Force::Now };
-        let written = self.inner.ledger.write_here(force, |tx| changes.iter().try_for_each(|one| rows::put(tx, &row(one))));
+        let written =
+            self.inner.ledger.write_here(force, |tx| changes.iter().try_for_each(|one| rows::put(tx, &row(one))));
         match written {
             Ok(()) => {
                 let mut core = self.core();
@@ -85,7 +86,9 @@ impl Operations {
                 true
             }
             Err(error) => {
-                tracing::warn!("{error}; operations go on, what becomes of them is kept in memory until it can be written");
+                tracing::warn!(
+                    "{error}; operations go on, what becomes of them is kept in memory until it can be written"
+                );
                 false
             }
         }

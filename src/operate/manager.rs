@@ -159,6 +159,15 @@ pub(super) struct Entry {
     abort: Option<AbortHandle>,
 }
 
+impl Entry {
+    /// Nobody waits for its slot any more.
+    pub(super) fn let_go(&self) {
+        if let Some(abort) = &self.abort {
+            abort.abort();
+        }
+    }
+}
+
 impl Operations {
     pub(super) fn new(ledger: Ledger, settings: Settings, runtime: Handle) -> Self {
         let core = Core {
@@ -236,9 +245,10 @@ impl Operations {
             if core.queue.len() + core.reserved.len() >= WAITING {
                 return Err(Refused::Full);
             }
-            let same = core.open.values().find(|entry| {
-                unique && entry.operation.kind == Kind::Custom && entry.operation.name == new.name
-            });
+            let same = core
+                .open
+                .values()
+                .find(|entry| unique && entry.operation.kind == Kind::Custom && entry.operation.name == new.name);
             if let Some(Entry { operation, .. }) = same {
                 let (id, state) = (operation.id, operation.state);
                 return Err(Refused::Busy { name: new.name, id, state });
@@ -305,7 +315,9 @@ impl Operations {
                     // It must not be taken for one that waits, should logmedic die now.
                     this.flush().await;
                     let work = std::panic::AssertUnwindSafe(worker.run(control)).catch_unwind();
-                    work.await.unwrap_or_else(|_| Outcome::failed("failed to finish: a mistake in logmedic; please report it"))
+                    work.await.unwrap_or_else(|_| {
+                        Outcome::failed("failed to finish: a mistake in logmedic; please report it")
+                    })
                 }
             };
             this.finish(id, outcome);
@@ -458,9 +470,7 @@ impl Operations {
     pub(super) fn break_off(&self, id: Id, why: &str) {
         let mut core = self.core();
         if let Some(entry) = core.open.get(&id) {
-            if let Some(abort) = &entry.abort {
-                abort.abort();
-            }
+            entry.let_go();
             let outcome = Outcome::cancelled(why);
             self.close(&mut core, id, outcome);
         }

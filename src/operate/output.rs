@@ -119,7 +119,7 @@ fn read_json(value: &Value, tally: &mut Tally) -> bool {
 
 /// The last `37%` or `37.5 %` of a line that stands for itself.
 fn percent(line: &str) -> Option<f64> {
-    line.match_indices('%').filter_map(|(at, _)| percent_before(line[..at].trim_end_matches(' '))).last()
+    line.match_indices('%').filter_map(|(at, _)| percent_before(line[..at].trim_end_matches(' '))).next_back()
 }
 
 fn percent_before(text: &str) -> Option<f64> {

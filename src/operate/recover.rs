@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::command::Command;
-use super::manager::{CANCEL_DEADLINE, Operations, Refused, Settings, wall};
+use super::manager::{CANCEL_DEADLINE, Entry, Operations, Refused, Settings, wall};
 use super::operation::{About, Kind, New, Operation, Priority, Report};
 use super::state::{self, End, Event, State};
 use super::test::Count;
@@ -143,6 +143,8 @@ impl Operations {
         let late: Vec<_> =
             self.core().open.values().filter(|entry| entry.operation.begun).map(|entry| entry.operation.id).collect();
         late.into_iter().for_each(|id| self.break_off(id, "logmedic stopped in the middle of it"));
+        // Those that wait are taken up by the next run.
+        self.core().open.values().for_each(Entry::let_go);
     }
 
     /// Runs a command of the configuration.

@@ -74,9 +74,8 @@ impl Operations {
 
     fn last(&self, name: &str) -> Option<DateTime<Utc>> {
         let query = "SELECT value FROM meta WHERE name = ?1";
-        let stored = self.inner.ledger.read(|db| {
-            db.query_row(query, [fact(name)], |row| row.get::<_, String>(0)).optional()
-        });
+        let stored =
+            self.inner.ledger.read(|db| db.query_row(query, [fact(name)], |row| row.get::<_, String>(0)).optional());
         stored.ok().flatten()?.parse().ok()
     }
 

@@ -138,7 +138,7 @@ pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate:
         keep_for: config.operations.keep_for.0,
         commands: commands.collect(),
         marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
-        directory: loaded.base_dir(around).to_path_buf(),
+        directory: around.cwd.join(loaded.base_dir(around)),
         production: false,
         seed,
     }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::Response;
 use logmedic::decide::{Expect, Fetch, Finding, Repair, TaskOutput, Work};
+use logmedic::operate::{About, Kind, New, Operations, Outcome, Priority, Settings, State};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::house::{House, Server, cut, is_done, nobody_home, plain, png, ranged, task, until};
@@ -154,6 +156,61 @@ async fn a9_cancelling_ends_a_download_within_a_second_and_keeps_what_came() {
     assert_eq!(run.await.unwrap(), TaskOutput::Cancelled);
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert!(part.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_a_paused_download_holds_still_and_goes_on_where_it_was_though_the_server_lost_patience() {
+    let whole = png(1_000_000);
+    let body = whole.clone();
+    let server = Server::start(move |count, asked| match count {
+        0 => cut(&body, 500_000, true),
+        _ => ranged(&body, &asked, "\"v1\""),
+    })
+    .await;
+    let house = House::new().serving(&server).with(|house| house.settings.timeouts.stall = Duration::from_secs(2));
+    let operations = Operations::open(house.ledger.clone(), Settings::default(), Handle::current()).unwrap();
+    let stop = CancellationToken::new();
+    let over = operations.begin(stop.clone());
+    let end = CancellationToken::new();
+    let (kind, priority, about) = (Kind::Repair, Priority::High, About::default());
+    let new =
+        New { kind, name: "redownload".into(), priority, pausable: true, resume: false, about, by: "engine".into() };
+    let mut ticket = operations.admit(new, end.clone());
+    let (id, meter) = (ticket.control().id(), ticket.control().meter());
+    let from = Fetch::Url(server.url("/a.png"));
+    let repair = Repair::Redownload { from, path: "models/a.png".into(), expect: Expect::default() };
+    let (healer, counted) = (house.healer(), meter.clone());
+    let run = tokio::spawn(async move {
+        let work = healer.run_metered(task(Work::Act(repair)), end, counted);
+        let output = ticket.control().paced(work).await;
+        ticket.close(Outcome::done("fetched"));
+        output
+    });
+    until(|| meter.read() == (500_000, Some(1_000_000))).await;
+    operations.pause(id).await.unwrap();
+    until(|| operations.get(id).unwrap().unwrap().state == State::Paused).await;
+    // Longer than the server may be silent: nobody listens, so nobody complains.
+    assert!(tokio::time::timeout(Duration::from_secs(3), over_now(&run)).await.is_err());
+    assert_eq!((server.asked().len(), meter.read().0), (1, 500_000));
+    operations.resume(id).await.unwrap();
+    let output = run.await.unwrap();
+    assert!(is_done(&output), "{output:?}");
+    assert_eq!(server.asked()[1].range, Some("bytes=500000-".into()));
+    assert_eq!(std::fs::read(house.path("models/a.png")).unwrap(), whole);
+    let done = operations.get(id).unwrap().unwrap();
+    assert_eq!(
+        (done.state, done.progress.done, done.progress.percent),
+        (State::Completed, Some(1_000_000), Some(100.0))
+    );
+    stop.cancel();
+    over.await.unwrap();
+}
+
+/// Ends when the task has.
+async fn over_now<T>(task: &tokio::task::JoinHandle<T>) {
+    while !task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

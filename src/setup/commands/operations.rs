@@ -100,7 +100,9 @@ fn one(args: &Args, id: &str, db: Option<&rusqlite::Connection>, out: &mut impl 
         };
         if before.as_ref() != Some(&operation) {
             show(out, &operation, args.json)?;
-            if !args.json && let Some(report) = &operation.report {
+            if !args.json
+                && let Some(report) = &operation.report
+            {
                 writeln!(out, "  {}", clean_line(&report.detail))?;
                 for line in &report.output {
                     writeln!(out, "  | {}", clean_line(line))?;
@@ -120,7 +122,11 @@ fn show(out: &mut impl Write, operation: &Operation, json: bool) -> Result<(), F
     if json {
         return json_line(out, operation);
     }
-    let state = if operation.state == State::Failed && operation.interrupted { "interrupted" } else { operation.state.as_str() };
+    let state = if operation.state == State::Failed && operation.interrupted {
+        "interrupted"
+    } else {
+        operation.state.as_str()
+    };
     let about = operation.about.subject.as_deref().or(operation.progress.message.as_deref()).unwrap_or_default();
     let percent = operation.progress.percent.map(|percent| format!("{percent:.0}%")).unwrap_or_default();
     writeln!(

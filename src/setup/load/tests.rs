@@ -273,6 +273,29 @@ fn numbers_of_any_form_and_size_are_told_where_they_stand() {
 }
 
 #[test]
+fn h3_what_is_wrong_with_an_operation_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    let good = "[[operation]]\nname = 'backup'\nargv = ['restic', 'backup']\nat = '03:30'\npriority = 'low'\n";
+    write(&file, good);
+    let loaded = load(Some(&file), &around(dir.path(), &[])).unwrap();
+    assert_eq!(loaded.config.operation[0].at.as_deref(), Some("03:30"));
+    for (text, wanted) in [
+        ("name = 'a b'\nargv = ['true']\n", "not a name"),
+        ("name = 'a'\nargv = []\n", "names no program"),
+        ("name = 'a'\nargv = ['true']\nat = '25:00'\n", "not a time of the day"),
+        ("name = 'a'\nargv = ['true']\nat = '03:30'\nevery = '1h'\n", "both `every` and `at`"),
+        ("name = 'a'\nargv = ['true']\nevery = '10ms'\n", "too short"),
+        ("name = 'a'\nargv = ['true']\npriority = 'urgent'\n", "urgent"),
+        ("name = 'a'\nargv = ['true']\n[operations]\nat_once = 2\nfor_repairs = 2\n", "`for_repairs`"),
+    ] {
+        write(&file, &format!("[[operation]]\n{text}"));
+        let problems = load(Some(&file), &around(dir.path(), &[])).unwrap_err();
+        assert!(problems.lines().join("\n").contains(wanted), "{text}: {:?}", problems.lines());
+    }
+}
+
+#[test]
 fn h1_a_hint_is_never_part_of_another_word_of_a_command() {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path();
