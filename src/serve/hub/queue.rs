@@ -56,16 +56,16 @@ impl Queue {
             self.gap.get_or_insert(Gap { from: self.known, to: self.known, reason: "slow" });
             if self.frames.len() >= WAITING_MAX / 2 {
                 lost = before;
-                self.miss("slow");
+                let last = self.frames.back().map_or(self.known, |frame| frame.seq);
+                self.miss(last, "slow");
             }
         }
         self.frames.push_back(frame);
         lost
     }
 
-    /// Gives up what waits; the client is told that it has to load.
-    fn miss(&mut self, reason: &'static str) {
-        let to = self.frames.back().map_or(self.known, |frame| frame.seq);
+    /// Gives up what waits; the client is told that it has to load everything up to this number.
+    pub fn miss(&mut self, to: u64, reason: &'static str) {
         let from = self.gap.map_or(self.known, |gap| gap.from);
         self.gap = Some(Gap { from, to, reason });
         self.clear();
@@ -162,7 +162,9 @@ mod tests {
     fn d5_lines_of_a_log_are_given_up_before_changes_of_state() {
         let mut queue = Queue::new(0);
         queue.push(told(1, Kind::JobCompleted, "a"));
-        (0..5_000).for_each(|_| drop(queue.push(told(1, Kind::Log, "bot"))));
+        for _ in 0..5_000 {
+            let _ = queue.push(told(1, Kind::Log, "bot"));
+        }
         let next = queue.take(usize::MAX);
         assert_eq!((next.frames[0].seq, next.frames[0].kind), (1, Kind::JobCompleted));
         assert_eq!(next.gap, Some(Gap { from: 0, to: 0, reason: "slow" }), "told, but nothing to load");
@@ -171,7 +173,9 @@ mod tests {
     #[test]
     fn a_second_overflow_widens_the_gap() {
         let mut queue = Queue::new(0);
-        (1..=3_000).for_each(|seq| drop(queue.push(told(seq, Kind::JobCompleted, &seq.to_string()))));
+        for seq in 1..=3_000 {
+            let _ = queue.push(told(seq, Kind::JobCompleted, &seq.to_string()));
+        }
         let next = queue.take(usize::MAX);
         let gap = next.gap.unwrap();
         assert_eq!(gap.from, 0);

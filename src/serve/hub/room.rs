@@ -192,6 +192,17 @@ impl Room {
         lost
     }
 
+    /// Events up to `upto` are gone that nobody was told.
+    pub(super) fn tell_hole(&mut self, upto: u64) {
+        self.lately = VecDeque::new();
+        self.behind = upto;
+        self.told = self.told.max(upto);
+        for seat in self.seats.values() {
+            lock(&seat.state).queue.miss(upto, "pruned");
+            seat.wake.notify_one();
+        }
+    }
+
     /// Tells what passes.
     pub(super) fn tell_passing(&self, frames: &[Frame]) -> usize {
         self.seats.values().map(|seat| seat.offer(frames)).sum()
