@@ -16,6 +16,8 @@ const FOLD_FROM: usize = 64;
 pub struct Queue {
     frames: VecDeque<Frame>,
     gap: Option<Gap>,
+    /// Frames that go out before the gap: answers that waited when it came.
+    before_gap: usize,
     /// When to fold next: folding costs as much as there is, so it is done when twice as much is there.
     fold_at: usize,
     /// Up to which number the client knows everything, once it took what it was given.
@@ -37,7 +39,7 @@ impl Queue {
     /// Nothing waits; the client knows everything up to `told`.
     #[must_use]
     pub fn new(told: u64) -> Self {
-        Self { frames: VecDeque::new(), gap: None, fold_at: FOLD_FROM, known: told, sent: 0 }
+        Self { frames: VecDeque::new(), gap: None, before_gap: 0, fold_at: FOLD_FROM, known: told, sent: 0 }
     }
 
     /// Adds a frame. Returns how many were given up for it.
@@ -50,14 +52,15 @@ impl Queue {
         if self.frames.len() >= WAITING_MAX {
             // What passes (lines of a log) goes first.
             let before = self.frames.len();
-            self.frames.retain(|frame| frame.lasting);
+            self.frames.retain(|frame| frame.lasting || frame.kind.is_answer());
             lost = before - self.frames.len();
             // From and to are the same: nothing that lasts is missing.
+            self.before_gap = if self.gap.is_some() { self.before_gap } else { 0 };
             self.gap.get_or_insert(Gap { from: self.known, to: self.known, reason: "slow" });
             if self.frames.len() >= WAITING_MAX / 2 {
-                lost = before;
                 let last = self.frames.back().map_or(self.known, |frame| frame.seq);
                 self.miss(last, "slow");
+                lost = before - self.frames.len();
             }
         }
         self.frames.push_back(frame);
@@ -67,19 +70,12 @@ impl Queue {
     /// Gives up what waits; the client is told that it has to load everything up to this number.
     pub fn miss(&mut self, to: u64, reason: &'static str) {
         let from = self.gap.map_or(self.known, |gap| gap.from);
-        self.gap = Some(Gap { from, to, reason });
-        self.clear();
-    }
-
-    /// Forgets what waits, without a word.
-    pub fn clear(&mut self) {
-        self.frames = VecDeque::new();
-        self.fold_at = FOLD_FROM;
+        self.gap(Gap { from, to, reason });
     }
 
     /// Begins anew with what the client missed.
     pub fn restart(&mut self, since: u64, missed: impl Iterator<Item = Frame>) {
-        self.clear();
+        self.keep_answers();
         self.gap = None;
         self.known = since;
         self.frames.extend(missed);
@@ -88,14 +84,35 @@ impl Queue {
 
     /// Begins anew with a gap.
     pub fn gap(&mut self, gap: Gap) {
-        self.clear();
+        self.keep_answers();
+        self.before_gap = self.frames.len();
         self.gap = Some(gap);
+    }
+
+    /// Forgets what waits, without a word.
+    pub fn clear(&mut self) {
+        self.frames = VecDeque::new();
+        self.fold_at = FOLD_FROM;
+    }
+
+    /// Answers are few, because questions are.
+    fn keep_answers(&mut self) {
+        let answers = self.frames.iter().filter(|frame| frame.kind.is_answer()).cloned().collect();
+        self.clear();
+        self.frames = answers;
     }
 
     /// Takes what goes out next, at most `limit` frames.
     pub fn take(&mut self, limit: usize) -> Next {
-        let gap = self.gap.take();
-        let frames: Vec<Frame> = self.frames.drain(..limit.min(self.frames.len())).collect();
+        let mut limit = limit.min(self.frames.len());
+        let gap = if self.gap.is_some() && self.before_gap > 0 {
+            limit = limit.min(self.before_gap);
+            self.before_gap -= limit;
+            None
+        } else {
+            self.gap.take()
+        };
+        let frames: Vec<Frame> = self.frames.drain(..limit).collect();
         if let Some(gap) = gap {
             self.known = self.known.max(gap.to);
         }
@@ -168,6 +185,23 @@ mod tests {
         let next = queue.take(usize::MAX);
         assert_eq!((next.frames[0].seq, next.frames[0].kind), (1, Kind::JobCompleted));
         assert_eq!(next.gap, Some(Gap { from: 0, to: 0, reason: "slow" }), "told, but nothing to load");
+    }
+
+    #[test]
+    fn d7_answers_are_never_given_up_and_stand_before_a_later_gap() {
+        let mut queue = Queue::new(0);
+        queue.push(told(0, Kind::Welcome, ""));
+        queue.push(told(1, Kind::JobCompleted, "a"));
+        queue.miss(7, "pruned");
+        queue.push(told(8, Kind::JobCompleted, "b"));
+        let first = queue.take(10);
+        assert_eq!((first.gap, first.frames.len(), first.frames[0].kind), (None, 1, Kind::Welcome));
+        let second = queue.take(10);
+        assert_eq!((second.gap, second.frames[0].seq), (Some(Gap { from: 0, to: 7, reason: "pruned" }), 8));
+        queue.push(told(9, Kind::Ok, ""));
+        queue.restart(8, [told(9, Kind::JobFailed, "b")].into_iter());
+        let kinds: Vec<_> = queue.take(10).frames.iter().map(|frame| frame.kind).collect();
+        assert_eq!(kinds, [Kind::Ok, Kind::JobFailed]);
     }
 
     #[test]

@@ -198,8 +198,12 @@ impl Room {
         self.behind = upto;
         self.told = self.told.max(upto);
         for seat in self.seats.values() {
-            lock(&seat.state).queue.miss(upto, "pruned");
-            seat.wake.notify_one();
+            let mut state = lock(&seat.state);
+            // Who has not said yet what it wants loads all of it later.
+            if state.settled {
+                state.queue.miss(upto, "pruned");
+                seat.wake.notify_one();
+            }
         }
     }
 
