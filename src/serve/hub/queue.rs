@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::frame::{Frame, leave_out_superseded};
+use super::frame::{Frame, Kind, leave_out_superseded};
 use super::recover::Gap;
 
 /// Frames that may wait for one client. Frames are shared: a client that is slow keeps eight bytes of each for itself.
@@ -16,8 +16,8 @@ const FOLD_FROM: usize = 64;
 pub struct Queue {
     frames: VecDeque<Frame>,
     gap: Option<Gap>,
-    /// Frames that go out before the gap: answers that waited when it came.
-    before_gap: usize,
+    /// Whether a welcome waits, which goes out before the gap.
+    welcome: bool,
     /// When to fold next: folding costs as much as there is, so it is done when twice as much is there.
     fold_at: usize,
     /// Up to which number the client knows everything, once it took what it was given.
@@ -39,7 +39,7 @@ impl Queue {
     /// Nothing waits; the client knows everything up to `told`.
     #[must_use]
     pub fn new(told: u64) -> Self {
-        Self { frames: VecDeque::new(), gap: None, before_gap: 0, fold_at: FOLD_FROM, known: told, sent: 0 }
+        Self { frames: VecDeque::new(), gap: None, welcome: false, fold_at: FOLD_FROM, known: told, sent: 0 }
     }
 
     /// Adds a frame. Returns how many were given up for it.
@@ -55,7 +55,6 @@ impl Queue {
             self.frames.retain(|frame| frame.lasting || frame.kind.is_answer());
             lost = before - self.frames.len();
             // From and to are the same: nothing that lasts is missing.
-            self.before_gap = if self.gap.is_some() { self.before_gap } else { 0 };
             self.gap.get_or_insert(Gap { from: self.known, to: self.known, reason: "slow" });
             if self.frames.len() >= WAITING_MAX / 2 {
                 let last = self.frames.back().map_or(self.known, |frame| frame.seq);
@@ -63,6 +62,7 @@ impl Queue {
                 lost = before - self.frames.len();
             }
         }
+        self.welcome |= frame.kind == Kind::Welcome;
         self.frames.push_back(frame);
         lost
     }
@@ -73,45 +73,49 @@ impl Queue {
         self.gap(Gap { from, to, reason });
     }
 
-    /// Begins anew with what the client missed.
+    /// Begins anew with what the client missed. Answers that wait come behind it: their number is a newer one, and a client
+    /// that saw it and then lost its connection would not ask for what it missed.
     pub fn restart(&mut self, since: u64, missed: impl Iterator<Item = Frame>) {
-        self.keep_answers();
-        self.gap = None;
+        let answers = self.give_up();
+        let (welcome, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|frame| frame.kind == Kind::Welcome);
         self.known = since;
+        self.frames.extend(welcome);
         self.frames.extend(missed);
         leave_out_superseded(&mut self.frames);
+        self.frames.extend(others);
     }
 
     /// Begins anew with a gap.
     pub fn gap(&mut self, gap: Gap) {
-        self.keep_answers();
-        self.before_gap = self.frames.len();
+        let answers = self.give_up();
+        self.frames.extend(answers);
         self.gap = Some(gap);
     }
 
     /// Forgets what waits, without a word.
     pub fn clear(&mut self) {
         self.frames = VecDeque::new();
+        self.gap = None;
         self.fold_at = FOLD_FROM;
     }
 
-    /// Answers are few, because questions are.
-    fn keep_answers(&mut self) {
+    /// Gives up all but the answers, which are few, because questions are.
+    fn give_up(&mut self) -> Vec<Frame> {
         let answers = self.frames.iter().filter(|frame| frame.kind.is_answer()).cloned().collect();
         self.clear();
-        self.frames = answers;
+        answers
     }
 
     /// Takes what goes out next, at most `limit` frames.
     pub fn take(&mut self, limit: usize) -> Next {
         let mut limit = limit.min(self.frames.len());
-        let gap = if self.gap.is_some() && self.before_gap > 0 {
-            limit = limit.min(self.before_gap);
-            self.before_gap -= limit;
+        let gap = if self.welcome && self.gap.is_some() {
+            limit = limit.min(1);
             None
         } else {
             self.gap.take()
         };
+        self.welcome = false;
         let frames: Vec<Frame> = self.frames.drain(..limit).collect();
         if let Some(gap) = gap {
             self.known = self.known.max(gap.to);
@@ -147,7 +151,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Kind;
     use super::super::frame::tests::told;
     use super::*;
 
@@ -188,20 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn d7_answers_are_never_given_up_and_stand_before_a_later_gap() {
+    fn d7_answers_are_never_given_up_and_stand_behind_what_was_missed() {
         let mut queue = Queue::new(0);
+        let kinds = |next: &Next| next.frames.iter().map(|frame| frame.kind).collect::<Vec<_>>();
         queue.push(told(0, Kind::Welcome, ""));
         queue.push(told(1, Kind::JobCompleted, "a"));
+        queue.push(told(1, Kind::Ok, ""));
         queue.miss(7, "pruned");
         queue.push(told(8, Kind::JobCompleted, "b"));
-        let first = queue.take(10);
-        assert_eq!((first.gap, first.frames.len(), first.frames[0].kind), (None, 1, Kind::Welcome));
-        let second = queue.take(10);
-        assert_eq!((second.gap, second.frames[0].seq), (Some(Gap { from: 0, to: 7, reason: "pruned" }), 8));
-        queue.push(told(9, Kind::Ok, ""));
+        let next = queue.take(10);
+        assert_eq!((next.gap, kinds(&next)), (None, vec![Kind::Welcome]));
+        let next = queue.take(10);
+        assert_eq!(next.gap, Some(Gap { from: 0, to: 7, reason: "pruned" }));
+        assert_eq!(kinds(&next), [Kind::Ok, Kind::JobCompleted]);
+        queue.push(told(9, Kind::Pong, ""));
         queue.restart(8, [told(9, Kind::JobFailed, "b")].into_iter());
-        let kinds: Vec<_> = queue.take(10).frames.iter().map(|frame| frame.kind).collect();
-        assert_eq!(kinds, [Kind::Ok, Kind::JobFailed]);
+        assert_eq!(kinds(&queue.take(10)), [Kind::JobFailed, Kind::Pong]);
     }
 
     #[test]
