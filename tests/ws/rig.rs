@@ -153,6 +153,7 @@ pub struct Server {
     pub house: Arc<House>,
     pub address: String,
     pipes: mpsc::Sender<DuplexStream>,
+    _store: Store,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
 }
@@ -182,7 +183,7 @@ impl Server {
             tokio::spawn(axum::serve(listener, app.clone()).into_future().map(drop)),
             tokio::spawn(axum::serve(Pipes(accepted), app).into_future().map(drop)),
         ];
-        Self { hub, house, address, pipes, tasks, stop }
+        Self { hub, house, address, pipes, _store: store.clone(), tasks, stop }
     }
 
     /// Ends without a word, as `kill -9` does.

@@ -48,7 +48,11 @@ pub async fn attend(hub: Hub, seat: Arc<Seat>, socket: WebSocket, commands: Arc<
     };
     hub.leave(&seat);
     let close = match end {
-        End::Gone => return,
+        End::Gone => {
+            // Its own goodbye has been answered, but not sent yet.
+            let _ = timeout(GOODBYE, sink.flush()).await;
+            return;
+        }
         End::Broken | End::Dead => {
             hub.0.figures.error();
             return;
@@ -57,8 +61,13 @@ pub async fn attend(hub: Hub, seat: Arc<Seat>, socket: WebSocket, commands: Arc<
     };
     hub.0.figures.error();
     if let Ok(mut socket) = sink.reunite(stream) {
-        // It may be the very client that takes nothing.
-        let _ = timeout(GOODBYE, socket.send(close)).await;
+        // It may be the very client that takes nothing. What it still sends is read: closing over unread bytes would
+        // tear the connection down before it has read why.
+        let goodbye = async {
+            let _ = socket.send(close).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
     }
 }
 

@@ -130,6 +130,12 @@ impl Topic {
 }
 
 impl Kind {
+    /// Whether it answers this one client: such a frame is waited for, and never left out.
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Welcome | Self::Ok | Self::Error | Self::Pong)
+    }
+
     /// Whether a later frame about the same thing says all that this one says: such a frame may be left out. Changes
     /// of state never are.
     #[must_use]

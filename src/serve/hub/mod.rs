@@ -74,7 +74,7 @@ impl Default for Settings {
             stall: Duration::from_secs(30),
             max_clients: 1_024,
             max_of_account: 256,
-            pace_each: Duration::from_micros(20),
+            pace_each: Duration::from_micros(15),
             pace_max: Duration::from_millis(20),
             replay_max: 1_000,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::frame::{Frame, leave_out_superseded};
+use super::frame::{Frame, Kind, leave_out_superseded};
 use super::recover::Gap;
 
 /// Frames that may wait for one client. Frames are shared: a client that is slow keeps eight bytes of each for itself.
@@ -16,6 +16,8 @@ const FOLD_FROM: usize = 64;
 pub struct Queue {
     frames: VecDeque<Frame>,
     gap: Option<Gap>,
+    /// Whether a welcome waits, which goes out before the gap.
+    welcome: bool,
     /// When to fold next: folding costs as much as there is, so it is done when twice as much is there.
     fold_at: usize,
     /// Up to which number the client knows everything, once it took what it was given.
@@ -37,7 +39,7 @@ impl Queue {
     /// Nothing waits; the client knows everything up to `told`.
     #[must_use]
     pub fn new(told: u64) -> Self {
-        Self { frames: VecDeque::new(), gap: None, fold_at: FOLD_FROM, known: told, sent: 0 }
+        Self { frames: VecDeque::new(), gap: None, welcome: false, fold_at: FOLD_FROM, known: told, sent: 0 }
     }
 
     /// Adds a frame. Returns how many were given up for it.
@@ -50,52 +52,71 @@ impl Queue {
         if self.frames.len() >= WAITING_MAX {
             // What passes (lines of a log) goes first.
             let before = self.frames.len();
-            self.frames.retain(|frame| frame.lasting);
+            self.frames.retain(|frame| frame.lasting || frame.kind.is_answer());
             lost = before - self.frames.len();
             // From and to are the same: nothing that lasts is missing.
             self.gap.get_or_insert(Gap { from: self.known, to: self.known, reason: "slow" });
             if self.frames.len() >= WAITING_MAX / 2 {
-                lost = before;
-                self.miss("slow");
+                let last = self.frames.back().map_or(self.known, |frame| frame.seq);
+                self.miss(last, "slow");
+                lost = before - self.frames.len();
             }
         }
+        self.welcome |= frame.kind == Kind::Welcome;
         self.frames.push_back(frame);
         lost
     }
 
-    /// Gives up what waits; the client is told that it has to load.
-    fn miss(&mut self, reason: &'static str) {
-        let to = self.frames.back().map_or(self.known, |frame| frame.seq);
+    /// Gives up what waits; the client is told that it has to load everything up to this number.
+    pub fn miss(&mut self, to: u64, reason: &'static str) {
         let from = self.gap.map_or(self.known, |gap| gap.from);
-        self.gap = Some(Gap { from, to, reason });
-        self.clear();
+        self.gap(Gap { from, to, reason });
+    }
+
+    /// Begins anew with what the client missed. Answers that wait come behind it: their number is a newer one, and a client
+    /// that saw it and then lost its connection would not ask for what it missed.
+    pub fn restart(&mut self, since: u64, missed: impl Iterator<Item = Frame>) {
+        let answers = self.give_up();
+        let (welcome, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|frame| frame.kind == Kind::Welcome);
+        self.known = since;
+        self.frames.extend(welcome);
+        self.frames.extend(missed);
+        leave_out_superseded(&mut self.frames);
+        self.frames.extend(others);
+    }
+
+    /// Begins anew with a gap.
+    pub fn gap(&mut self, gap: Gap) {
+        let answers = self.give_up();
+        self.frames.extend(answers);
+        self.gap = Some(gap);
     }
 
     /// Forgets what waits, without a word.
     pub fn clear(&mut self) {
         self.frames = VecDeque::new();
+        self.gap = None;
         self.fold_at = FOLD_FROM;
     }
 
-    /// Begins anew with what the client missed.
-    pub fn restart(&mut self, since: u64, missed: impl Iterator<Item = Frame>) {
+    /// Gives up all but the answers, which are few, because questions are.
+    fn give_up(&mut self) -> Vec<Frame> {
+        let answers = self.frames.iter().filter(|frame| frame.kind.is_answer()).cloned().collect();
         self.clear();
-        self.gap = None;
-        self.known = since;
-        self.frames.extend(missed);
-        leave_out_superseded(&mut self.frames);
-    }
-
-    /// Begins anew with a gap.
-    pub fn gap(&mut self, gap: Gap) {
-        self.clear();
-        self.gap = Some(gap);
+        answers
     }
 
     /// Takes what goes out next, at most `limit` frames.
     pub fn take(&mut self, limit: usize) -> Next {
-        let gap = self.gap.take();
-        let frames: Vec<Frame> = self.frames.drain(..limit.min(self.frames.len())).collect();
+        let mut limit = limit.min(self.frames.len());
+        let gap = if self.welcome && self.gap.is_some() {
+            limit = limit.min(1);
+            None
+        } else {
+            self.gap.take()
+        };
+        self.welcome = false;
+        let frames: Vec<Frame> = self.frames.drain(..limit).collect();
         if let Some(gap) = gap {
             self.known = self.known.max(gap.to);
         }
@@ -130,7 +151,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Kind;
     use super::super::frame::tests::told;
     use super::*;
 
@@ -162,16 +182,39 @@ mod tests {
     fn d5_lines_of_a_log_are_given_up_before_changes_of_state() {
         let mut queue = Queue::new(0);
         queue.push(told(1, Kind::JobCompleted, "a"));
-        (0..5_000).for_each(|_| drop(queue.push(told(1, Kind::Log, "bot"))));
+        for _ in 0..5_000 {
+            let _ = queue.push(told(1, Kind::Log, "bot"));
+        }
         let next = queue.take(usize::MAX);
         assert_eq!((next.frames[0].seq, next.frames[0].kind), (1, Kind::JobCompleted));
         assert_eq!(next.gap, Some(Gap { from: 0, to: 0, reason: "slow" }), "told, but nothing to load");
     }
 
     #[test]
+    fn d7_answers_are_never_given_up_and_stand_behind_what_was_missed() {
+        let mut queue = Queue::new(0);
+        let kinds = |next: &Next| next.frames.iter().map(|frame| frame.kind).collect::<Vec<_>>();
+        queue.push(told(0, Kind::Welcome, ""));
+        queue.push(told(1, Kind::JobCompleted, "a"));
+        queue.push(told(1, Kind::Ok, ""));
+        queue.miss(7, "pruned");
+        queue.push(told(8, Kind::JobCompleted, "b"));
+        let next = queue.take(10);
+        assert_eq!((next.gap, kinds(&next)), (None, vec![Kind::Welcome]));
+        let next = queue.take(10);
+        assert_eq!(next.gap, Some(Gap { from: 0, to: 7, reason: "pruned" }));
+        assert_eq!(kinds(&next), [Kind::Ok, Kind::JobCompleted]);
+        queue.push(told(9, Kind::Pong, ""));
+        queue.restart(8, [told(9, Kind::JobFailed, "b")].into_iter());
+        assert_eq!(kinds(&queue.take(10)), [Kind::JobFailed, Kind::Pong]);
+    }
+
+    #[test]
     fn a_second_overflow_widens_the_gap() {
         let mut queue = Queue::new(0);
-        (1..=3_000).for_each(|seq| drop(queue.push(told(seq, Kind::JobCompleted, &seq.to_string()))));
+        for seq in 1..=3_000 {
+            let _ = queue.push(told(seq, Kind::JobCompleted, &seq.to_string()));
+        }
         let next = queue.take(usize::MAX);
         let gap = next.gap.unwrap();
         assert_eq!(gap.from, 0);

@@ -192,6 +192,21 @@ impl Room {
         lost
     }
 
+    /// Events up to `upto` are gone that nobody was told.
+    pub(super) fn tell_hole(&mut self, upto: u64) {
+        self.lately = VecDeque::new();
+        self.behind = upto;
+        self.told = self.told.max(upto);
+        for seat in self.seats.values() {
+            let mut state = lock(&seat.state);
+            // Who has not said yet what it wants loads all of it later.
+            if state.settled {
+                state.queue.miss(upto, "pruned");
+                seat.wake.notify_one();
+            }
+        }
+    }
+
     /// Tells what passes.
     pub(super) fn tell_passing(&self, frames: &[Frame]) -> usize {
         self.seats.values().map(|seat| seat.offer(frames)).sum()

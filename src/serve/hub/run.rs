@@ -27,17 +27,21 @@ const PRUNE_SLACK: u64 = 2_000;
 pub async fn run(hub: Hub, ledger: Ledger, render: Render, gate: Arc<dyn Gate>, stop: CancellationToken) {
     let teller = Teller { hub: hub.clone(), ledger: ledger.clone(), render };
     let (mut commits, mut rights) = (ledger.commits(), gate.changes());
-    let mut beat = tokio::time::interval(hub.settings().heartbeat);
+    let heartbeat = hub.settings().heartbeat;
+    let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = tokio::time::Instant::now();
     let mut lonely_beats = 0;
+    // Whether there may be events that were not read.
+    let mut stale = true;
     // A gate that is gone changes nothing any more.
     let mut gate_lives = true;
     loop {
         let awake = *hub.0.awake.borrow();
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = commits.changed(), if awake => {}
+            // Seen by this very wait, so it would not count as new below.
+            _ = commits.changed(), if awake => stale = true,
             () = hub.0.news.notified() => {}
             changed = rights.changed(), if gate_lives => {
                 gate_lives = changed.is_ok();
@@ -52,16 +56,19 @@ pub async fn run(hub: Hub, ledger: Ledger, render: Render, gate: Arc<dyn Gate>, 
                     hub.0.awake.send_replace(room.is_awake());
                 }
                 teller.prune().await;
-                hub.tell(For::All, Topic::System, Kind::Heartbeat, json!({"heartbeat_s": hub.settings().heartbeat.as_secs()}));
+                hub.tell(For::All, Topic::System, Kind::Heartbeat, json!({"heartbeat_s": heartbeat.as_secs()}));
             }
         }
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep_until(last + hub.pace()) => {}
         }
+        stale |= commits.has_changed().unwrap_or(true);
+        commits.mark_unchanged();
         // What fails stays untold and is told in the next round.
-        if let Err(error) = teller.round().await {
-            tracing::warn!("{error}");
+        match teller.round(stale).await {
+            Ok(()) => stale = false,
+            Err(error) => tracing::warn!("{error}"),
         }
         last = tokio::time::Instant::now();
     }
@@ -85,6 +92,17 @@ async fn look_at_rights(hub: &Hub, gate: &Arc<dyn Gate>) {
     }
 }
 
+/// What was read.
+struct Read {
+    /// How many events there were.
+    events: usize,
+    /// Up to which number.
+    upto: u64,
+    /// Up to which number they were let go before anybody read them.
+    hole: Option<u64>,
+    frames: Vec<Frame>,
+}
+
 struct Teller {
     hub: Hub,
     ledger: Ledger,
@@ -92,28 +110,15 @@ struct Teller {
 }
 
 impl Teller {
-    /// Tells everything new.
-    async fn round(&self) -> Result<(), Error> {
+    /// Tells everything new: events, when there may be some, and what passes.
+    async fn round(&self, stale: bool) -> Result<(), Error> {
         let inner = &self.hub.0;
-        if !*inner.awake.borrow() {
+        let awake = *inner.awake.borrow();
+        if !awake {
             self.wake().await?;
         }
-        loop {
-            let (told, epoch) = {
-                let room = lock(&inner.room);
-                (room.told(), room.epoch().to_owned())
-            };
-            let (read, upto, frames) = self.read(told, BATCH, epoch).await?;
-            if read == 0 {
-                break;
-            }
-            let count = frames.len();
-            let lost = lock(&inner.room).tell_lasting(upto, frames);
-            inner.figures.lost(lost);
-            inner.figures.told(count, chrono::Utc::now());
-            if read < BATCH as usize {
-                break;
-            }
+        if stale || !awake {
+            self.tell_events().await?;
         }
         let passing = std::mem::take(&mut *lock(&inner.inbox));
         if !passing.is_empty() {
@@ -125,6 +130,32 @@ impl Teller {
             inner.figures.told(frames.len(), chrono::Utc::now());
         }
         Ok(())
+    }
+
+    async fn tell_events(&self) -> Result<(), Error> {
+        let inner = &self.hub.0;
+        loop {
+            let (told, epoch) = {
+                let room = lock(&inner.room);
+                (room.told(), room.epoch().to_owned())
+            };
+            let read = self.read(told, BATCH, epoch).await?;
+            let count = read.frames.len();
+            let lost = {
+                let mut room = lock(&inner.room);
+                if let Some(upto) = read.hole {
+                    room.tell_hole(upto);
+                }
+                room.tell_lasting(read.upto, read.frames)
+            };
+            inner.figures.lost(lost);
+            if count > 0 {
+                inner.figures.told(count, chrono::Utc::now());
+            }
+            if read.events < BATCH as usize {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads the latest events, so that who was away can be told again.
@@ -140,20 +171,24 @@ impl Teller {
         };
         let behind = told.saturating_sub(keep).max(let_go);
         let limit = u32::try_from(keep).unwrap_or(u32::MAX);
-        let (_, upto, frames) = self.read(behind, limit, epoch.clone()).await?;
+        let read = self.read(behind, limit, epoch.clone()).await?;
         let inner = &self.hub.0;
-        lock(&inner.room).wake(epoch, behind, upto, frames);
+        lock(&inner.room).wake(epoch, read.hole.unwrap_or(behind), read.upto, read.frames);
         inner.awake.send_replace(true);
         Ok(())
     }
 
-    /// Up to `limit` events behind `told`: how many there were, up to which number, and as frames.
-    async fn read(&self, told: u64, limit: u32, epoch: String) -> Result<(usize, u64, Vec<Frame>), Error> {
+    /// Up to `limit` events behind `told`, as frames.
+    async fn read(&self, told: u64, limit: u32, epoch: String) -> Result<Read, Error> {
         let (ledger, render) = (self.ledger.clone(), Arc::clone(&self.render));
         let work = move || {
-            let events = ledger.read(|db| events::after(db, told, limit))?;
-            let upto = events.last().map_or(told, |event| event.seq);
-            Ok((events.len(), upto, frames(events, &render, &epoch)))
+            let (mut events, let_go) = ledger.read(|db| Ok((events::after(db, told, limit)?, events::let_go(db)?)))?;
+            // In this order: what was let go after it was read is taken for missing, never the other way round.
+            let hole = (let_go > told).then_some(let_go);
+            let count = events.len();
+            let upto = events.last().map_or(told, |event| event.seq).max(hole.unwrap_or(0));
+            events.retain(|event| event.seq > hole.unwrap_or(0));
+            Ok(Read { events: count, upto, hole, frames: frames(events, &render, &epoch) })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Stopped)?
     }
