@@ -132,6 +132,15 @@ struct Target {
     way: Way,
 }
 
+/// A loop that ends together with whoever hired it.
+struct Hired(JoinHandle<()>);
+
+impl Drop for Hired {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What a loop does next.
 enum Next {
     /// Goes on at once.
@@ -279,7 +288,7 @@ impl Channels {
             tracing::error!("{error}; notifications wait for it");
             tokio::select! { () = tokio::time::sleep(this.pace.ledger_retry) => {}, () = stop.cancelled() => return }
         }
-        let mut loops: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
+        let mut loops: BTreeMap<String, Hired> = BTreeMap::new();
         let mut commits = this.ledger.commits();
         let mut sense = tokio::time::interval(this.pace.sense);
         let mut housekeeping = tokio::time::interval(this.pace.housekeeping);
@@ -308,13 +317,11 @@ impl Channels {
         }
         let ended = async {
             for task in loops.values_mut() {
-                let _ = task.await;
+                let _ = (&mut task.0).await;
             }
         };
-        if tokio::time::timeout(this.pace.drain, ended).await.is_err() {
-            // What is on its way now is `sending` in the ledger: the next start repeats it with the same identifier.
-            loops.values().for_each(JoinHandle::abort);
-        }
+        // What is on its way after that is `sending` in the ledger: the next start repeats it with the same identifier.
+        let _ = tokio::time::timeout(this.pace.drain, ended).await;
     }
 }
 
@@ -338,10 +345,9 @@ impl Inner {
     }
 
     /// Sees to it that every channel has a running loop; one that panicked (a bug) gets another.
-    fn staff(self: &Arc<Self>, loops: &mut BTreeMap<String, JoinHandle<()>>, stop: &CancellationToken) {
-        let running = |loops: &BTreeMap<String, JoinHandle<()>>, name: &str| {
-            loops.get(name).is_some_and(|task| !task.is_finished())
-        };
+    fn staff(self: &Arc<Self>, loops: &mut BTreeMap<String, Hired>, stop: &CancellationToken) {
+        let running =
+            |loops: &BTreeMap<String, Hired>, name: &str| loops.get(name).is_some_and(|task| !task.0.is_finished());
         for settings in &self.settings {
             if !running(loops, &settings.full()) {
                 self.hire(settings.full(), settings, loops, stop);
@@ -364,7 +370,7 @@ impl Inner {
         self: &Arc<Self>,
         name: String,
         settings: &ChannelSettings,
-        loops: &mut BTreeMap<String, JoinHandle<()>>,
+        loops: &mut BTreeMap<String, Hired>,
         stop: &CancellationToken,
     ) {
         let target = Target {
@@ -374,7 +380,7 @@ impl Inner {
             way: settings.way.clone(),
         };
         let task = tokio::spawn(Arc::clone(self).tell(target, self.woken.subscribe(), stop.clone()));
-        loops.insert(name, task);
+        loops.insert(name, Hired(task));
     }
 
     async fn tidy(&self) {

@@ -138,7 +138,7 @@ CREATE TABLE delivered (
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER post_done AFTER UPDATE OF state ON post WHEN old.state = 'sending' AND new.state <> 'sending' BEGIN
     INSERT INTO delivered (hour, channel, result, count) VALUES (strftime('%Y-%m-%dT%H', 'now'), new.channel,
-        CASE new.state WHEN 'sent' THEN 'sent' WHEN 'owed' THEN 'failed' ELSE 'dead' END, 1)
+        CASE WHEN new.state = 'dead' THEN 'dead' WHEN new.attempts > 0 THEN 'failed' ELSE 'sent' END, 1)
         ON CONFLICT DO UPDATE SET count = count + 1;
 END;
 CREATE TRIGGER delivery_done AFTER UPDATE OF state ON delivery WHEN old.state = 'sending' AND
