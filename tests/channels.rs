@@ -390,7 +390,7 @@ async fn e1_e5_the_interface_lists_counts_marks_clears_writes_and_tries() {
             .as_array()
             .unwrap()
             .iter()
-            .any(|one| one["channel"] == "webhook:ops" && one["result"] == "sent")
+            .any(|one| one["name"] == "webhook:ops" && one["result"] == "sent")
     );
     let (_, tried) = post("/test", Some(json!({ "channel": "ops" }))).await;
     assert_eq!(tried, json!([{ "channel": "webhook:ops", "ok": true, "detail": "delivered" }]));

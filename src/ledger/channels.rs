@@ -13,6 +13,9 @@ pub const SUBSCRIPTIONS: i64 = 50;
 /// How many entries are looked at in one transaction.
 const TRIAGED_AT_ONCE: i64 = 500;
 
+/// News is owed again; a reminder stays one, and is due at once.
+const AGAIN: &str = "state = CASE WHEN repeat_at IS NULL THEN 'owed' ELSE 'sent' END, attempts = attempts + 1";
+
 /// How a channel is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -133,7 +136,7 @@ pub fn adopt(tx: &Transaction<'_>, names: &[String]) -> rusqlite::Result<()> {
 
 /// A message whose answer nobody read may have arrived.
 fn resume(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<()> {
-    tx.execute("UPDATE post SET state = 'owed', unsure = 1 WHERE channel = ?1 AND state = 'sending'", [name])?;
+    tx.execute(&format!("UPDATE post SET {AGAIN}, unsure = 1 WHERE channel = ?1 AND state = 'sending'"), [name])?;
     Ok(())
 }
 
@@ -196,12 +199,7 @@ pub fn news(db: &Connection, name: &str, planned: i64) -> rusqlite::Result<(Vec<
         .collect::<rusqlite::Result<Vec<_>>>()?;
     // Silences that end give several entries one number: a full page must not end in the middle of them.
     if rows.len() == usize::try_from(TRIAGED_AT_ONCE).unwrap_or(usize::MAX) {
-        last -= 1;
-        if last <= planned {
-            last = planned + 1;
-        }
-    } else {
-        last = changed(db)?;
+        last = (last - 1).max(planned + 1);
     }
     Ok((rows, last))
 }
@@ -269,8 +267,8 @@ pub fn waiting(db: &Connection, name: &str) -> rusqlite::Result<Vec<Waiting>> {
     db.prepare_cached(
         "SELECT p.id, n.ord, p.since, n.loud, CASE WHEN p.state = 'sent' THEN p.repeat_at END, p.attempts, p.forced
          FROM post p JOIN notification n ON n.id = p.id
-         WHERE p.channel = ?1 AND (p.state IN ('owed', 'sending') OR p.repeat_at IS NOT NULL)
-         AND (p.state IN ('owed', 'sending') OR p.state = 'sent') AND n.silent = 0 ORDER BY n.ord",
+         WHERE p.channel = ?1 AND (p.state IN ('owed', 'sending') OR p.repeat_at IS NOT NULL) AND n.silent = 0
+         ORDER BY n.ord",
     )?
     .query_map([name], |row| {
         Ok(Waiting {
@@ -383,10 +381,9 @@ pub fn failed(
     now: i64,
 ) -> rusqlite::Result<()> {
     for item in items {
-        tx.prepare_cached(
-            "UPDATE post SET state = 'owed', attempts = attempts + 1, unsure = unsure OR ?3, error = ?4
-             WHERE channel = ?1 AND id = ?2",
-        )?
+        tx.prepare_cached(&format!(
+            "UPDATE post SET {AGAIN}, unsure = unsure OR ?3, error = ?4 WHERE channel = ?1 AND id = ?2"
+        ))?
         .execute(params![name, item.id, unsure, error])?;
     }
     tx.execute(

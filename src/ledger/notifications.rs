@@ -16,7 +16,7 @@ pub const KEPT: i64 = 10_000;
 /// The longest text that is searched for: longer ones are no words of people.
 pub const SEARCH_MAX: usize = 200;
 
-/// The longest word in a filter, in bytes.
+/// Stands before a sign of a pattern that is meant as itself.
 const PATTERN_ESCAPE: char = '\\';
 
 /// How long the counts of deliveries are kept, in hours: over a year.
@@ -199,8 +199,7 @@ pub fn read_all(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<us
 /// # Errors
 /// What SQLite failed with.
 pub fn clear(tx: &Transaction<'_>) -> rusqlite::Result<usize> {
-    // Said of each row: without a condition SQLite would skip the trigger's work row by row only where there is none.
-    let count = tx.execute("DELETE FROM notification WHERE ord > 0", [])?;
+    let count = tx.execute("DELETE FROM notification", [])?;
     if count > 0 {
         event(tx, "notifications_cleared", "*")?;
     }
@@ -218,7 +217,6 @@ pub fn acknowledge(tx: &Transaction<'_>, id: &str, by: &str, now: DateTime<Utc>)
          acknowledged_by = coalesce(acknowledged_by, ?3), read_at = coalesce(read_at, ?2) WHERE id = ?1",
         params![id, at, by],
     )?;
-    tx.execute("UPDATE post SET repeat_at = NULL WHERE id = ?1", [id])?;
     Ok(known > 0)
 }
 
@@ -242,7 +240,7 @@ pub struct Silence {
 }
 
 /// Silences a class and subject: what is said of it from now on until then is in the centre, but told to nobody. What waits
-/// to be told of it is not told either. A later word about the same replaces the one before, also to shorten it.
+/// to be told of it is not told either (a trigger of schema step 7 sees to that). A later word about the same replaces the one before, also to shorten it.
 ///
 /// # Errors
 /// What SQLite failed with.
@@ -260,18 +258,6 @@ pub fn silence(tx: &Transaction<'_>, silence: &Silence) -> rusqlite::Result<()> 
             silence.until
         ],
     )?;
-    if silence.until <= silence.at {
-        return Ok(());
-    }
-    tx.execute(
-        "UPDATE notice SET silent = 1 WHERE json ->> '$.story.class' = ?1 AND json ->> '$.story.subject.value' = ?2",
-        [&silence.class, &silence.subject],
-    )?;
-    tx.execute(
-        "UPDATE notification SET silent = 1 WHERE class = ?1 AND json ->> '$.story.subject.value' = ?2",
-        [&silence.class, &silence.subject],
-    )?;
-    tx.execute("UPDATE post SET repeat_at = NULL WHERE id IN (SELECT id FROM notification WHERE silent)", [])?;
     Ok(())
 }
 

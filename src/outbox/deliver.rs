@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Offset as _, TimeZone as _, Utc};
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 use super::channel::{ChannelSettings, PushSettings, Way};
 use super::judge::Verdict;
@@ -18,10 +16,11 @@ use super::push::{self, VapidKey};
 use super::schedule::{self, Plan, Rules};
 use super::settings::TelegramSettings;
 use super::texts::Texts;
-use super::{email, presets, sender, webhook};
+use super::trial::{Http, Tried, texts, trial, tried, try_channel};
+use super::{email, sender, webhook};
 use crate::ledger::channels::{self as table, Item, Subscription};
 use crate::ledger::{self, Ledger, notifications, outbox};
-use crate::vocab::{Rng, Severity, rfc3339};
+use crate::vocab::{Rng, Severity};
 
 /// Doublings of the wait after failures; more than the cap ever needs.
 const DOUBLINGS: u32 = 16;
@@ -69,17 +68,6 @@ impl Default for ChannelPace {
     }
 }
 
-/// What came of a trial.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Tried {
-    /// `telegram`, `webhook:NAME`, `email:NAME`, `push:HASH`.
-    pub channel: String,
-    /// It arrived.
-    pub ok: bool,
-    /// What the other side said, or what failed.
-    pub detail: String,
-}
-
 /// All channels besides Telegram; clones share them.
 #[derive(Clone)]
 pub struct Channels(Arc<Inner>);
@@ -95,41 +83,21 @@ struct Inner {
     woken: watch::Sender<()>,
 }
 
-/// Clients for addresses of the net and of this machine, and how we name ourselves.
-struct Http {
-    far: reqwest::Client,
-    near: reqwest::Client,
-    source: String,
-}
-
-impl Http {
-    fn new(pace: &ChannelPace) -> Result<Self, String> {
-        let client = |proxy| {
-            webhook::client(pace.call, proxy).map_err(|error| format!("failed to prepare TLS for channels: {error}"))
-        };
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')).collect();
-        Ok(Self { far: client(true)?, near: client(false)?, source: format!("/logmedic/{host}") })
-    }
-
-    /// A proxy is for other machines.
-    fn client(&self, address: &str) -> &reqwest::Client {
-        let near = url::Url::parse(address).is_ok_and(|url| match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        });
-        if near { &self.near } else { &self.far }
-    }
-}
-
 /// One loop's channel.
 struct Target {
     name: String,
     rules: Rules,
     texts: Texts,
     way: Way,
+}
+
+/// A loop that ends together with whoever hired it.
+struct Hired(JoinHandle<()>);
+
+impl Drop for Hired {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What a loop does next.
@@ -150,59 +118,6 @@ struct Pulse {
     seen: i64,
     failures: u32,
     rng: Rng,
-}
-
-fn texts(settings: &ChannelSettings) -> Texts {
-    Texts::load(settings.language, settings.templates_dir.as_deref()).unwrap_or_else(|error| {
-        tracing::error!("{error}; the shipped texts are used");
-        Texts::shipped(settings.language)
-    })
-}
-
-/// A message that tries a channel.
-fn trial(name: &str, texts: &Texts, at: DateTime<Utc>) -> Note {
-    note::trial(&texts.trial(name, at), texts)
-}
-
-/// What a channel would be sent, as it stands on the wire but for signatures.
-///
-/// # Errors
-/// When its address cannot be used.
-pub fn preview(settings: &ChannelSettings, note: &Note) -> Result<String, String> {
-    match &settings.way {
-        Way::Webhook(hook) => presets::call(hook, note, "/logmedic").map(|call| call.body),
-        Way::Email(mail) => {
-            email::message(mail, note).map(|mail| String::from_utf8_lossy(&mail.formatted()).into_owned())
-        }
-        Way::Push(_) => Ok(push::payload(note)),
-    }
-}
-
-/// Tries one webhook or mail channel without the ledger; browsers are known only to the running agent.
-pub async fn try_channel(settings: &ChannelSettings, pace: &ChannelPace) -> Tried {
-    let channel = settings.full();
-    let note = trial(&channel, &texts(settings), Utc::now());
-    let verdict = match (Http::new(pace), &settings.way) {
-        (Err(error), _) => Verdict::NotSent(error),
-        (Ok(http), Way::Webhook(hook)) => {
-            webhook::deliver(http.client(hook.url.expose()), hook, &note, &http.source).await
-        }
-        (Ok(_), Way::Email(mail)) => email::deliver(mail, &note, pace.call).await,
-        (Ok(_), Way::Push(_)) => Verdict::NotSent("browsers are told by the running logmedic: try it there".into()),
-    };
-    tried(channel, &verdict)
-}
-
-fn tried(channel: String, verdict: &Verdict) -> Tried {
-    let (ok, detail) = match verdict {
-        Verdict::Arrived(_) => (true, "delivered".to_owned()),
-        Verdict::Limited(_) => (false, "429: it asks to wait".to_owned()),
-        Verdict::Gone => (false, "nobody listens there any more".to_owned()),
-        Verdict::NotSent(said) | Verdict::Unknown(said) | Verdict::Refused(said) => (false, said.clone()),
-        Verdict::Dead(said) | Verdict::Token(said) => (false, said.clone()),
-        Verdict::Moved(_) => (false, "moved".to_owned()),
-    };
-    Tried { channel, ok, detail }
 }
 
 impl Channels {
@@ -279,7 +194,7 @@ impl Channels {
             tracing::error!("{error}; notifications wait for it");
             tokio::select! { () = tokio::time::sleep(this.pace.ledger_retry) => {}, () = stop.cancelled() => return }
         }
-        let mut loops: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
+        let mut loops: BTreeMap<String, Hired> = BTreeMap::new();
         let mut commits = this.ledger.commits();
         let mut sense = tokio::time::interval(this.pace.sense);
         let mut housekeeping = tokio::time::interval(this.pace.housekeeping);
@@ -308,13 +223,11 @@ impl Channels {
         }
         let ended = async {
             for task in loops.values_mut() {
-                let _ = task.await;
+                let _ = (&mut task.0).await;
             }
         };
-        if tokio::time::timeout(this.pace.drain, ended).await.is_err() {
-            // What is on its way now is `sending` in the ledger: the next start repeats it with the same identifier.
-            loops.values().for_each(JoinHandle::abort);
-        }
+        // What is on its way after that is `sending` in the ledger: the next start repeats it with the same identifier.
+        let _ = tokio::time::timeout(this.pace.drain, ended).await;
     }
 }
 
@@ -338,10 +251,9 @@ impl Inner {
     }
 
     /// Sees to it that every channel has a running loop; one that panicked (a bug) gets another.
-    fn staff(self: &Arc<Self>, loops: &mut BTreeMap<String, JoinHandle<()>>, stop: &CancellationToken) {
-        let running = |loops: &BTreeMap<String, JoinHandle<()>>, name: &str| {
-            loops.get(name).is_some_and(|task| !task.is_finished())
-        };
+    fn staff(self: &Arc<Self>, loops: &mut BTreeMap<String, Hired>, stop: &CancellationToken) {
+        let running =
+            |loops: &BTreeMap<String, Hired>, name: &str| loops.get(name).is_some_and(|task| !task.0.is_finished());
         for settings in &self.settings {
             if !running(loops, &settings.full()) {
                 self.hire(settings.full(), settings, loops, stop);
@@ -364,7 +276,7 @@ impl Inner {
         self: &Arc<Self>,
         name: String,
         settings: &ChannelSettings,
-        loops: &mut BTreeMap<String, JoinHandle<()>>,
+        loops: &mut BTreeMap<String, Hired>,
         stop: &CancellationToken,
     ) {
         let target = Target {
@@ -374,7 +286,7 @@ impl Inner {
             way: settings.way.clone(),
         };
         let task = tokio::spawn(Arc::clone(self).tell(target, self.woken.subscribe(), stop.clone()));
-        loops.insert(name, task);
+        loops.insert(name, Hired(task));
     }
 
     async fn tidy(&self) {
@@ -619,27 +531,4 @@ fn write_down(
         }
         Verdict::Moved(_) => table::failed(tx, name, &all, false, "moved", now),
     }
-}
-
-/// What a browser sent, as it is stored.
-///
-/// # Errors
-/// A sentence that says what is wrong with it.
-pub fn subscription(
-    endpoint: &str,
-    (p256dh, auth): (&str, &str),
-    account: &str,
-    language: Option<&str>,
-    settings: &PushSettings,
-) -> Result<Subscription, String> {
-    push::check(endpoint, p256dh, auth, settings)?;
-    Ok(Subscription {
-        hash: push::hash(endpoint),
-        endpoint: endpoint.to_owned(),
-        p256dh: p256dh.to_owned(),
-        auth: auth.to_owned(),
-        account: account.to_owned(),
-        language: language.filter(|word| matches!(*word, "en" | "es")).map(str::to_owned),
-        at: rfc3339(Utc::now()),
-    })
 }

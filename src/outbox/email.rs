@@ -209,7 +209,8 @@ mod tests {
         assert!(!head.lines().any(|line| line.to_lowercase().starts_with("bcc")), "{head}");
         assert!(head.contains("Message-ID: <logmedic.agent_3ax.2@example.org>"), "{head}");
         assert!(head.contains("In-Reply-To: <logmedic.agent_3ax@example.org>"), "{head}");
-        assert!(!text.contains("<script>"), "the page is escaped");
+        let page = text.split("text/html").nth(1).unwrap();
+        assert!(!page.contains("<script>"), "the page is escaped");
         assert_eq!(mail.envelope().to().len(), 2);
     }
 

@@ -128,19 +128,6 @@ pub(super) fn by_status(status: u16, retry_after: Option<&str>, body: &str) -> V
     }
 }
 
-/// What a failed call of reqwest means.
-pub(super) fn by_call(error: &reqwest::Error) -> Verdict {
-    let mut said = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        said = format!("{said}{}{error}", if said.is_empty() { "" } else { ": " });
-        cause = error.source();
-    }
-    // The address itself may be a secret: only the causes are told.
-    let said = bounded(if said.is_empty() { "the call failed" } else { &said });
-    if error.is_connect() || error.is_builder() { Verdict::NotSent(said) } else { Verdict::Unknown(said) }
-}
-
 fn by_text(text: &str) -> Verdict {
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));

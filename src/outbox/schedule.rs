@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::ledger::channels::Told;
 
-    const NOW: i64 = 1_795_000_000_000; // 2026-11-18T17:46:40Z
+    const NOW: i64 = 1_795_000_000_000; // 2026-11-18T11:06:40Z
     const MINUTE: i64 = 60_000;
 
     fn rules() -> Rules {
@@ -236,8 +236,8 @@ mod tests {
 
     #[test]
     fn e2_quiet_hours_hold_all_but_what_is_critical() {
-        let rules = Rules { quiet: Some(Quiet::parse("17:00-18:00 UTC").unwrap()), ..rules() };
-        let end = DateTime::parse_from_rfc3339("2026-11-18T18:00:00Z").unwrap().timestamp_millis();
+        let rules = Rules { quiet: Some(Quiet::parse("11:00-12:00 UTC").unwrap()), ..rules() };
+        let end = DateTime::parse_from_rfc3339("2026-11-18T12:00:00Z").unwrap().timestamp_millis();
         let mut list = vec![waiting(1, NOW), waiting(2, NOW)];
         assert_eq!(calm(&list, &rules), Plan::Until(end));
         assert_eq!(next(&list, &rules, &State::default(), (0, 0), end), send(&["k1"]));

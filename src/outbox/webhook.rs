@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::channel::WebhookSettings;
-use super::judge::{Verdict, by_call, by_status};
+use super::judge::{Verdict, bounded, by_status};
 use super::note::Note;
 use super::presets;
 
@@ -67,4 +67,17 @@ pub(super) async fn answer(request: reqwest::RequestBuilder) -> Verdict {
         }
     }
     by_status(status, after.as_deref(), &String::from_utf8_lossy(&body))
+}
+
+/// What a failed call of reqwest means.
+fn by_call(error: &reqwest::Error) -> Verdict {
+    let mut said = String::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        said = format!("{said}{}{error}", if said.is_empty() { "" } else { ": " });
+        cause = error.source();
+    }
+    // The address itself may be a secret: only the causes are told.
+    let said = bounded(if said.is_empty() { "the call failed" } else { &said });
+    if error.is_connect() || error.is_builder() { Verdict::NotSent(said) } else { Verdict::Unknown(said) }
 }

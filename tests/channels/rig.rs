@@ -240,14 +240,19 @@ impl Running {
         self.ledger.write(put).await.unwrap();
     }
 
-    /// A single value of the database.
+    /// A single value of the database; nothing when there is no row.
     pub fn value(&self, sql: &str) -> String {
         let text = |value| match value {
             logmedic::ledger::rusqlite::types::Value::Integer(number) => number.to_string(),
             logmedic::ledger::rusqlite::types::Value::Text(text) => text,
             _ => String::new(),
         };
-        self.ledger.read(|db| db.query_row(sql, [], |row| row.get(0)).map(text)).unwrap()
+        self.ledger
+            .read(|db| match db.query_row(sql, [], |row| row.get(0)).map(text) {
+                Err(logmedic::ledger::rusqlite::Error::QueryReturnedNoRows) => Ok(String::new()),
+                other => other,
+            })
+            .unwrap()
     }
 
     /// Waits until the database says so.

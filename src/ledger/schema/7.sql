@@ -111,6 +111,19 @@ CREATE TABLE post (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX post_open ON post (channel) WHERE state IN ('owed', 'sending') OR repeat_at IS NOT NULL;
 CREATE INDEX post_of ON post (id);
+-- Who took it over is not reminded any more.
+CREATE TRIGGER notification_acknowledged AFTER UPDATE OF acknowledged_at ON notification
+WHEN new.acknowledged_at IS NOT NULL BEGIN
+    UPDATE post SET repeat_at = NULL WHERE id = new.id;
+END;
+-- What waits to be told of a silenced subject is not told either.
+CREATE TRIGGER silence_begins AFTER INSERT ON silence WHEN new.until > new.at BEGIN
+    UPDATE notice SET silent = 1
+        WHERE json ->> '$.story.class' = new.class AND json ->> '$.story.subject.value' = new.subject;
+    UPDATE notification SET silent = 1 WHERE class = new.class AND json ->> '$.story.subject.value' = new.subject;
+    UPDATE post SET repeat_at = NULL WHERE id IN
+        (SELECT id FROM notification WHERE class = new.class AND json ->> '$.story.subject.value' = new.subject);
+END;
 CREATE TRIGGER notification_gone AFTER DELETE ON notification BEGIN
     DELETE FROM post WHERE id = old.id;
 END;
@@ -125,7 +138,7 @@ CREATE TABLE delivered (
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER post_done AFTER UPDATE OF state ON post WHEN old.state = 'sending' AND new.state <> 'sending' BEGIN
     INSERT INTO delivered (hour, channel, result, count) VALUES (strftime('%Y-%m-%dT%H', 'now'), new.channel,
-        CASE new.state WHEN 'sent' THEN 'sent' WHEN 'owed' THEN 'failed' ELSE 'dead' END, 1)
+        CASE WHEN new.state = 'dead' THEN 'dead' WHEN new.attempts > 0 THEN 'failed' ELSE 'sent' END, 1)
         ON CONFLICT DO UPDATE SET count = count + 1;
 END;
 CREATE TRIGGER delivery_done AFTER UPDATE OF state ON delivery WHEN old.state = 'sending' AND
