@@ -41,6 +41,8 @@ fn dispatch(cli: Cli) -> Done {
         Command::Incidents(args) => commands::status::incidents(&args, file, &around),
         Command::Jobs(args) => commands::status::jobs(&args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
+        Command::User(args) => commands::user::run(&args, file, &around, &mut commands::stdout()),
+        Command::Token(args) => commands::token::run(&args, file, &around, &mut commands::stdout()),
         Command::Classify(args) => {
             let rules = match &args.rules {
                 Some(path) => commands::rules::load(path)?,

@@ -17,7 +17,10 @@ pub mod quarantine;
 pub mod reload;
 pub mod rules;
 pub mod run;
+mod state;
 pub mod status;
+pub mod token;
+pub mod user;
 pub mod verify;
 pub mod version;
 
