@@ -372,7 +372,10 @@ pub fn prune(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<()> {
 ///
 /// # Errors
 /// SQLite's own.
-pub fn version(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'identity'")?
-        .query_row([], |row| row.get(0))
+pub fn version(db: &Connection) -> rusqlite::Result<u64> {
+    let version: i64 = db
+        .prepare_cached("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'identity'")?
+        .query_row([], |row| row.get(0))?;
+    // It only grows, from 0.
+    Ok(version.unsigned_abs())
 }

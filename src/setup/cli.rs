@@ -66,6 +66,10 @@ pub enum Command {
     /// The configuration in effect, or its schema.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Who may log in to the agent's server; also while it runs.
+    User(super::commands::user::Args),
+    /// Tokens for scripts that use the agent's HTTP interface.
+    Token(super::commands::token::Args),
     /// Make the running agent read its configuration and rules again.
     Reload,
     /// Print a completion script for a shell.

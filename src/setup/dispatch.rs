@@ -44,6 +44,8 @@ fn dispatch(cli: Cli) -> Done {
         Command::Operations(args) => commands::operations::operations(&args, file, &around),
         Command::Notifications(args) => commands::notifications::run(args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
+        Command::User(args) => commands::user::run(&args, file, &around, &mut commands::stdout()),
+        Command::Token(args) => commands::token::run(&args, file, &around, &mut commands::stdout()),
         Command::Classify(args) => {
             let rules = match &args.rules {
                 Some(path) => commands::rules::load(path)?,

@@ -213,6 +213,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[command]", old.command != new.command);
     note("[download]", old.download != new.download);
     note("[records]", old.records != new.records);
+    note("[server]", old.server != new.server);
     note("[state]", old.state != new.state);
     note("[limits]", old.limits != new.limits);
     note("[operations]", old.operations != new.operations);

@@ -150,6 +150,8 @@ fn bounds(config: &Config, check: &mut Check<'_>) {
     check.within(config.records.max_size.0 >= 64 << 10, "records", "max_size", "\"64KiB\" or more");
     check.within(config.records.keep <= 1000, "records", "keep", "at most 1000");
     check.within(config.telegram.admins.len() <= 100, "telegram", "admins", "at most 100 chats");
+    let session = config.server.session_ttl.0.as_secs();
+    check.within((300..=90 * 86_400).contains(&session), "server", "session_ttl", "\"5m\" to \"90d\"");
     let signals = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGINT", "SIGTERM"];
     check.within(signals.contains(&config.fallback.signal.as_str()), "fallback", "signal", &signals.join(" or "));
 }
@@ -169,6 +171,14 @@ fn addresses(config: &Config, check: &mut Check<'_>) {
             &[section, key],
             format!("`{key}` in [{section}] is not the address of a server"),
             "write such as \"http://127.0.0.1:8081\" or \"https://api.telegram.org\"",
+        );
+    }
+    for (index, host) in config.server.hosts.iter().enumerate() {
+        check.must(
+            crate::serve::guard::is_host(host),
+            &["server", "hosts", &index.to_string()],
+            format!("`{}` is no name of a server", crate::vocab::clean_line(host)),
+            "write it as it stands in the browser's address bar, without http:// and without a path: \"nas.example.org\"",
         );
     }
     for (index, host) in config.download.hosts.iter().enumerate() {

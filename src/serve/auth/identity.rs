@@ -57,7 +57,7 @@ pub(super) struct Inner {
     tickets: Mutex<Tickets>,
     /// Hash of the one-time setup secret, and until when it is good.
     pub(super) setup: Mutex<Option<(String, Duration)>>,
-    changes: watch::Sender<i64>,
+    changes: watch::Sender<u64>,
     started: Instant,
 }
 
@@ -117,7 +117,7 @@ impl Identity {
     /// Changes when a session ended or a role changed. Whoever holds a live connection then asks
     /// [`Identity::recheck`], and also when the principal's `until` comes.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<i64> {
+    pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
 

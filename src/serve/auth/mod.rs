@@ -145,6 +145,14 @@ impl Caller {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
 /// What [`super::guard`] found out about who asks.
 #[derive(Clone)]
 pub(super) struct Who(pub(super) Result<Principal, Problem>);

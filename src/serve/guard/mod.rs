@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -191,10 +191,16 @@ async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> 
     if let Err(problem) = guard.check(&request, caller) {
         return problem.into_response();
     }
-    let who = guard.0.identity.identify(request.uri(), request.headers(), caller, Utc::now());
     request.extensions_mut().insert(caller);
+    // For whoever only asks for the address: behind a proxy, too.
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::new(caller.address, 0)));
+    if is_safe(request.method()) {
+        // Nothing to write down: who asks is found out by the route itself, which also takes a socket's ticket.
+        return next.run(request).await;
+    }
+    let who = guard.0.identity.authenticate(request.headers(), caller, Utc::now());
     request.extensions_mut().insert(Who(who.clone()));
-    let deed = who.ok().filter(|_| !is_safe(request.method())).and_then(|who| Deed::of(&request, who));
+    let deed = who.ok().and_then(|who| Deed::of(&request, who));
     let Some(deed) = deed else { return next.run(request).await };
     // On its own: who hangs up in the middle ends neither the deed nor its entry.
     let identity = guard.0.identity.clone();

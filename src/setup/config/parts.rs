@@ -1,6 +1,8 @@
 //! Models the tables of the configuration that say how to heal, whom to tell and how to run the bot. Pure.
 
-use super::{BTreeMap, Deserialize, FilePath, JsonSchema, Period, Secret, Serialize, Severity, Size, SocketAddr};
+use super::{
+    BTreeMap, Deserialize, FilePath, IpAddr, JsonSchema, Period, Secret, Serialize, Severity, Size, SocketAddr,
+};
 
 /// How failed downloads are tried again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -343,11 +345,27 @@ pub struct Server {
     /// Address and port; loopback unless you say otherwise. Port 0 takes a free one.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Other names by which browsers reach the server, such as `"logmedic.example.org"` or `"nas:8443"`. Requests for a name
+    /// that is neither here nor this machine's own are refused.
+    pub hosts: Vec<String>,
+    /// Addresses of reverse proxies before the server; only what these say of the client's address is believed.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Somebody who does nothing for so long has to log in again (5 minutes to 90 days).
+    pub session_ttl: Period,
+    /// `true` refuses test operations and test broadcasts.
+    pub production: bool,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7878)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            session_ttl: Period::secs(7 * 86_400),
+            production: false,
+        }
     }
 }
 
