@@ -9,6 +9,7 @@ mod flow;
 pub mod intake;
 mod observe;
 pub mod order;
+mod probed;
 mod restore;
 pub mod run;
 mod state;
@@ -21,7 +22,7 @@ pub use state::State;
 use crate::correlate::Item;
 use crate::decide::{Policy, Task, TaskOutput};
 use crate::supervise::BotEvent;
-use crate::vocab::{Id, Notice, Record};
+use crate::vocab::{Id, Notice, ProbeNews, Record};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub enum Input {
     },
     /// The bot's process changed.
     Bot(BotEvent),
+    /// What is looked at regularly changed.
+    Probe(Box<ProbeNews>),
     /// The moment of [`State::deadline`] has come.
     Deadline,
     /// The configuration was reloaded.
@@ -57,7 +60,7 @@ pub enum RowKind {
     Incident,
     /// A [`crate::correlate::Job`].
     Job,
-    /// The engine's own: `seq`, `budget`, `breaker`.
+    /// The engine's own: `seq`, `budget`, `breaker`, `down`.
     Engine,
 }
 

@@ -17,9 +17,11 @@ use crate::heal::Healer;
 use crate::ledger::store::Change;
 use crate::ledger::{Error, Force, Ledger};
 use crate::outbox::TelegramSettings;
+use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
+use crate::publish::vitals::Vitals;
 use crate::supervise::{BotCommand, BotEvent};
-use crate::vocab::{Evidence, Id, Now, Record, json_text};
+use crate::vocab::{Evidence, Id, Now, ProbeNews, Record, json_text};
 
 /// Inputs that one transaction takes at most: a burst shares its fsync, and nobody waits long.
 const TURN_INPUTS: usize = 64;
@@ -52,6 +54,8 @@ pub struct Parts {
     pub bot_events: mpsc::Receiver<BotEvent>,
     /// Orders to the bot's supervisor, where there is one.
     pub bot_orders: Option<mpsc::Sender<BotCommand>>,
+    /// What is looked at regularly changed.
+    pub probes: mpsc::Receiver<ProbeNews>,
     /// A new policy after a reload.
     pub policies: mpsc::Receiver<Policy>,
     /// Shows records.
@@ -66,6 +70,10 @@ pub struct Parts {
     pub repairs: usize,
     /// Where work runs that is more than a moment of waiting for the file system: transfers, servers, commands.
     pub elsewhere: Handle,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// How the loop and the bot are.
+    pub vitals: Vitals,
     /// Called on every turn: the loop is alive.
     pub alive: Box<dyn FnMut() + Send>,
 }
@@ -81,6 +89,8 @@ struct Loop {
     acts: Arc<Semaphore>,
     backlog: Vec<Change>,
     told_past: Option<Instant>,
+    /// When the first of this turn's lines was read.
+    heard: Option<Instant>,
     stop: CancellationToken,
 }
 
@@ -108,11 +118,13 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         acts: Arc::new(Semaphore::new(repairs)),
         backlog: Vec::new(),
         told_past: None,
+        heard: None,
         stop,
     };
     this.carry_out(effects, Vec::new());
     loop {
         (this.parts.alive)();
+        this.parts.vitals.turned();
         let Some((inputs, changes)) = this.wait(&mut answered).await else { break };
         let now = this.now();
         let mut effects = Vec::new();
@@ -120,6 +132,9 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
             effects.extend(this.state.step(input, now));
         }
         this.carry_out(effects, changes);
+        if let Some(heard) = this.heard.take() {
+            this.parts.metrics.detected(heard.elapsed());
+        }
     }
     this.wind_down(&mut answered).await;
     Ok(())
@@ -144,10 +159,17 @@ impl Loop {
             biased;
             () = self.stop.cancelled() => return None,
             Some((task, output)) = answered.recv() => vec![Input::Finished { task, output }],
-            Some(event) = parts.bot_events.recv() => vec![Input::Bot(event)],
+            Some(event) = parts.bot_events.recv() => {
+                note_bot(&parts.vitals, &event);
+                vec![Input::Bot(event)]
+            }
+            Some(news) = parts.probes.recv() => vec![Input::Probe(Box::new(news))],
             Some(policy) = parts.policies.recv() => vec![Input::Policy(Box::new(policy))],
             batch = parts.batches.recv() => match batch {
-                Some(batch) => take_batch(batch, &mut changes).into_iter().collect(),
+                Some(batch) => {
+                    note_came(&mut self.heard, &batch);
+                    take_batch(batch, &mut changes).into_iter().collect()
+                }
                 // Every source is at its end (standard input): what was found is still worked off.
                 None if self.state.cases().all(Case::ended) => return None,
                 None => wait_quietly(deadline, answered).await,
@@ -160,6 +182,7 @@ impl Loop {
             if let Ok((task, output)) = answered.try_recv() {
                 inputs.push(Input::Finished { task, output });
             } else if let Ok(batch) = parts.batches.try_recv() {
+                note_came(&mut self.heard, &batch);
                 inputs.extend(take_batch(batch, &mut changes));
             } else {
                 break;
@@ -186,6 +209,7 @@ impl Loop {
                         incident: record.incident.to_string(),
                         json: json_text(serde_json::to_string(&record).unwrap_or_default()),
                     });
+                    self.parts.metrics.record(&record);
                     records.push(*record);
                 }
                 Effect::Save(row) => changes.push(Change::Row { kind: row.kind.as_str(), id: row.id, json: row.json }),
@@ -408,6 +432,22 @@ pub(super) fn wall() -> DateTime<Utc> {
 /// What must still be written when nothing new is started any more: it is looked at again at the next start.
 fn durable(effects: Vec<Effect>) -> Vec<Effect> {
     effects.into_iter().filter(|effect| !matches!(effect, Effect::Start(_) | Effect::Bot { .. })).collect()
+}
+
+/// Keeps when the first line of a turn that means something was read.
+fn note_came(heard: &mut Option<Instant>, batch: &Batch) {
+    if !batch.items.is_empty() {
+        *heard = Some(heard.map_or(batch.came, |first| first.min(batch.came)));
+    }
+}
+
+/// Keeps whether the bot's process runs, for those who show it.
+fn note_bot(vitals: &Vitals, event: &BotEvent) {
+    match event {
+        BotEvent::Started { pid, .. } => vitals.bot_runs(Some(*pid)),
+        BotEvent::Exited { .. } | BotEvent::GaveUp { .. } => vitals.bot_runs(None),
+        BotEvent::RestartIn { .. } => {}
+    }
 }
 
 fn take_batch(batch: Batch, changes: &mut Vec<Change>) -> Option<Input> {

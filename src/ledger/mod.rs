@@ -6,6 +6,7 @@ pub mod audit;
 pub mod identity;
 pub mod jsonl;
 pub mod outbox;
+pub mod probes;
 mod schema;
 pub mod store;
 

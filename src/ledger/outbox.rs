@@ -144,9 +144,10 @@ pub const fn loud(severity: Severity) -> i64 {
     }
 }
 
-const fn ended(story: &Story) -> bool {
+fn ended(story: &Story) -> bool {
     match story {
         Story::Incident { stage, .. } => matches!(stage, Stage::Ended { .. }),
+        Story::Probe { what, .. } => what != "down",
         Story::Bot { .. } | Story::Agent { .. } => true,
     }
 }
@@ -157,7 +158,7 @@ fn rings(story: &Story) -> bool {
             matches!(result, OutcomeResult::Exhausted | OutcomeResult::Refused | OutcomeResult::AlertOnly)
         }
         Story::Incident { stage: Stage::Held { on, .. }, .. } => on == "approval",
-        Story::Incident { .. } => false,
+        Story::Incident { .. } | Story::Probe { .. } => false,
         Story::Bot { .. } | Story::Agent { .. } => true,
     }
 }

@@ -30,6 +30,12 @@ pub fn render(notice: &Notice, texts: &Texts) -> Rendered {
             draft.push(Style::Bold, &bot_headline(what, texts));
             sentence(&mut draft, detail);
         }
+        Story::Probe { name, what, detail } => {
+            draft.push(Style::Bold, &probe_headline(what, notice.severity, texts));
+            draft.push(Style::Plain, " · ");
+            draft.hostile(Style::Code, name, SOURCE);
+            sentence(&mut draft, detail);
+        }
         Story::Agent { detail, remedy } => {
             draft.push(Style::Bold, &agent_headline(notice.severity, texts));
             sentence(&mut draft, detail);
@@ -179,6 +185,18 @@ fn bot_headline(what: &str, texts: &Texts) -> String {
     }
 }
 
+fn probe_headline(what: &str, severity: Severity, texts: &Texts) -> String {
+    let icon = match what {
+        "up" => texts.get("icon.recovered"),
+        _ => texts.get(&format!("icon.{severity}")),
+    };
+    let key = match what {
+        "down" | "up" | "added" | "removed" => format!("headline.probe_{what}"),
+        _ => "headline.probe_changed".to_owned(),
+    };
+    texts.fill(&key, &[("icon", icon)])
+}
+
 fn agent_headline(severity: Severity, texts: &Texts) -> String {
     texts.fill("headline.agent", &[("icon", texts.get(&format!("icon.{severity}")))])
 }
@@ -231,6 +249,10 @@ fn listed(draft: &mut Draft, notice: &Notice, texts: &Texts) {
             draft.push(Style::Plain, &format!(" · {state}{times}"));
         }
         Story::Bot { what, .. } => draft.push(Style::Plain, &bot_headline(what, texts)),
+        Story::Probe { name, what, .. } => {
+            draft.push(Style::Plain, &format!("{} · ", probe_headline(what, notice.severity, texts)));
+            draft.hostile(Style::Code, name, LISTED_SUBJECT);
+        }
         Story::Agent { detail, .. } => {
             draft.push(Style::Plain, &format!("{}: ", agent_headline(notice.severity, texts)));
             draft.hostile(Style::Code, detail, LISTED_SUBJECT);
@@ -272,7 +294,8 @@ fn rank(notice: &Notice) -> Rank {
         Story::Bot { what, .. } if what == "gave_up" => return Rank::Needs,
         Story::Bot { what, .. } if what == "exited" => return Rank::Open,
         Story::Agent { .. } if notice.severity >= Severity::Error => return Rank::Needs,
-        Story::Bot { .. } | Story::Agent { .. } => return Rank::Closed,
+        Story::Probe { what, .. } if what == "down" => return Rank::Open,
+        Story::Bot { .. } | Story::Probe { .. } | Story::Agent { .. } => return Rank::Closed,
     };
     match stage {
         Stage::Working => Rank::Open,
@@ -383,6 +406,7 @@ mod tests {
                 stages.iter().map(|stage| incident(&nasty, &nasty, steps.clone(), stage.clone())).collect();
             for story in [
                 Story::Bot { what: nasty.clone(), detail: nasty.clone() },
+                Story::Probe { name: nasty.clone(), what: nasty.clone(), detail: nasty.clone() },
                 Story::Agent { detail: nasty.clone(), remedy: Some(nasty.clone()) },
             ] {
                 notices.push(Notice { story, ..notices[0].clone() });

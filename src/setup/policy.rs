@@ -168,6 +168,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[bot_api]", old.bot_api != new.bot_api);
     note("[telegram]", old.telegram != new.telegram || old.language != new.language);
     note("[command]", old.command != new.command);
+    note("[disk] min_free", old.disk.min_free != new.disk.min_free);
+    note("[corrupt]", old.corrupt != new.corrupt);
     note("[download]", old.download != new.download);
     note("[records]", old.records != new.records);
     note("[state]", old.state != new.state);

@@ -39,6 +39,15 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     bounds(config, &mut check);
     addresses(config, &mut check);
     commands(config, &mut check, whole);
+    probes(config, &mut check);
+}
+
+fn probes(config: &Config, check: &mut Check<'_>) {
+    for (index, key, message, remedy) in super::probes::wrong(config) {
+        let at = index.to_string();
+        let path: Vec<&str> = ["probe", &at].into_iter().chain(key).collect();
+        check.must(false, &path, message, remedy);
+    }
 }
 
 fn sources(config: &Config, check: &mut Check<'_>) {

@@ -4,6 +4,7 @@ mod class;
 mod ids;
 mod notice;
 mod now;
+mod probe;
 mod record;
 mod redact;
 mod role;
@@ -14,6 +15,7 @@ pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, Subject
 pub use ids::{Id, Rng};
 pub use notice::{Notice, Stage, StepTold, Story};
 pub use now::{Now, rfc3339};
+pub use probe::{PROBE_RULE, ProbeNews, ProbeTurn};
 pub use record::{Body, Captures, Evidence, Phase, Record, SCHEMA};
 pub use redact::redact;
 pub use role::Role;

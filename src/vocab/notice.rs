@@ -50,6 +50,15 @@ pub enum Story {
         /// The exit code or signal, and details.
         detail: String,
     },
+    /// What is looked at regularly changed.
+    Probe {
+        /// The probe's name.
+        name: String,
+        /// What happened, a word: `down`, `up`, `added`, `removed`, `changed`.
+        what: String,
+        /// One sentence.
+        detail: String,
+    },
     /// Something about logmedic itself.
     Agent {
         /// What happened.

@@ -3,6 +3,7 @@
 //! The doc comments here are the user's reference: `logmedic config schema` and `docs/CONFIGURATION.md` are made of them.
 
 mod parts;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use crate::vocab::{Class, Mode, Secret, Severity};
 
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
 pub use parts::{Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
+pub use probe::Probe;
 
 /// The whole configuration of logmedic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +59,8 @@ pub struct Config {
     pub telegram: Telegram,
     /// What is known of the bot; `logmedic run` starts it when `command` is set.
     pub bot: Bot,
+    /// What is looked at regularly: endpoints, disks, processes.
+    pub probe: Vec<Probe>,
     /// The HTTP server of the dashboard.
     pub server: Server,
     /// The file of error records, for people and scripts.
