@@ -63,7 +63,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
 const SHELL: &[(&str, &[&str])] = &[
     ("src/engine/run.rs", &["heal", "ledger", "operate", "outbox", "publish"]),
     ("src/engine/repairs.rs", &["heal", "operate"]),
-    ("src/engine/intake.rs", &["acquire", "assemble", "ledger"]),
+    ("src/engine/intake.rs", &["acquire", "assemble", "ledger", "publish"]),
 ];
 
 /// What a pure file may not name: clocks, sockets, files, the runtime, threads, the environment.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::correlate::Incident;
 use crate::decide::Step;
-use crate::vocab::{Evidence, Id, Mode, OutcomeResult, StepTold, Strategy};
+use crate::vocab::{Evidence, Id, Mode, OutcomeResult, PROBE_RULE, StepTold, Strategy};
 
 /// An incident and how far its repair is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ pub enum Phase {
     Proving,
     /// Waiting for something outside.
     Held {
-        /// For what: `server URL`, `space PATH`, `upstream`, `approval`, `bot`.
+        /// For what: `server URL`, `space PATH`, `upstream`, `approval`, `bot`, `probe NAME`.
         on: String,
     },
     /// Over; further lines of the same fault are still counted for a while.
@@ -156,6 +156,12 @@ impl Case {
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         self.phase == Phase::Looking && self.task.is_none()
+    }
+
+    /// Whether a probe opened it: the same probe says when it is over.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.incident.rule.starts_with(PROBE_RULE)
     }
 
     /// What it waits for outside.

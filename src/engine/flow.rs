@@ -56,6 +56,7 @@ impl State {
                 match (case.phase.clone(), output) {
                     (Phase::Looking, TaskOutput::Seen(answer)) => self.looked(id, answer, out),
                     (Phase::Proving, TaskOutput::Seen(answer)) => self.proved(id, answer, out),
+                    (Phase::Acting, output) if case.is_probe() => self.probe_acted(id, output, out),
                     (Phase::Acting, output) => self.acted(id, output, out),
                     // A look that was cut off (shutdown, time limit): look again in a while.
                     (Phase::Looking | Phase::Proving, _) => self.wait(id, self.policy.retry.base),
@@ -154,7 +155,7 @@ impl State {
     }
 
     /// Makes the attempt, if budget and circuit breaker allow it.
-    fn act(&mut self, id: Id, out: &mut Vec<Effect>) {
+    pub(super) fn act(&mut self, id: Id, out: &mut Vec<Effect>) {
         let Some(case) = self.cases.get(&id) else { return };
         let Some(Step::Act { repair, .. }) = case.step().cloned() else { return };
         if case.step().is_some_and(Step::fetches) && !self.upstream_lets(id) {
@@ -431,6 +432,7 @@ impl State {
                     let detail = "nobody approved it within 24 hours".to_owned();
                     self.end(id, OutcomeResult::Cancelled, detail, None, out);
                 }
+                Phase::Held { .. } if case.is_probe() => self.probe_due(id, out),
                 Phase::Held { .. } => self.look(id, out),
                 Phase::Looking | Phase::Acting | Phase::Proving | Phase::Ended => {}
             }

@@ -13,6 +13,7 @@ use crate::assemble::{Assembler, Limits, RawEvent};
 use crate::classify::{Hit, Rules, Signal};
 use crate::correlate::{Item, Meaning};
 use crate::ledger::store::{Change, Unclassified};
+use crate::publish::metrics::Metrics;
 use crate::vocab::{Captures, redact, rfc3339, shorten};
 
 /// How much of an event's text goes into records: enough for the cause and its surroundings.
@@ -35,6 +36,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// How far that is.
     pub progress: Vec<Change>,
+    /// When the last of it was read.
+    pub came: Instant,
 }
 
 /// The rules of every source; replaced as a whole at a reload.
@@ -49,6 +52,8 @@ struct Stream {
     assembler: Assembler,
     /// Cursors of a journal that may be stored once what stands before them is worked off.
     milestones: Milestones,
+    /// When bytes came last.
+    came: Instant,
     /// Bytes that came so far, and where they began.
     end: u64,
     /// When the event that waits for more lines is given up.
@@ -83,12 +88,14 @@ pub async fn run(
     mut reads: mpsc::Receiver<Read>,
     rules: watch::Receiver<Arc<RuleBook>>,
     join_wait: Duration,
+    metrics: Metrics,
     out: mpsc::Sender<Batch>,
 ) {
     let mut intake = Intake {
         streams: HashMap::new(),
         rules,
         join_wait,
+        metrics,
         zone: chrono::Local::now().offset().local_minus_utc(),
         out,
     };
@@ -127,6 +134,7 @@ struct Intake {
     streams: HashMap<StreamId, Stream>,
     rules: watch::Receiver<Arc<RuleBook>>,
     join_wait: Duration,
+    metrics: Metrics,
     zone: i32,
     out: mpsc::Sender<Batch>,
 }
@@ -145,6 +153,7 @@ impl Intake {
                     key,
                     assembler,
                     milestones: Milestones::default(),
+                    came: Instant::now(),
                     end: offset,
                     flush_at: None,
                     asked: None,
@@ -156,11 +165,13 @@ impl Intake {
                 self.send(stream, Vec::new()).await
             }
             Read::Bytes { stream, bytes, .. } => {
+                self.metrics.read(&bytes);
                 let mut events = Vec::new();
                 let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
+                place.came = Instant::now();
                 place.assembler.push(&bytes, &mut events);
                 place.end += bytes.len() as u64;
-                place.flush_at = place.assembler.pending().map(|_| Instant::now() + self.join_wait);
+                place.flush_at = place.assembler.pending().map(|_| place.came + self.join_wait);
                 self.send_events(stream, events).await
             }
             Read::Idle { stream } => self.idle(stream).await,
@@ -211,7 +222,8 @@ impl Intake {
         self.send_events(stream, events).await?;
         let Some(place) = self.streams.remove(&stream) else { return Some(()) };
         let progress = self.forget(&place.source, place.key).into_iter().collect();
-        self.out.send(Batch { source: place.source, file: place.file, items: Vec::new(), progress }).await.ok()
+        let Stream { source, file, came, .. } = place;
+        self.out.send(Batch { source, file, items: Vec::new(), progress, came }).await.ok()
     }
 
     /// Forgets a stored position, unless another open stream has the same name: a file may be followed by its twin.
@@ -301,14 +313,14 @@ impl Intake {
         let key = key_of(&place.identity);
         let old = (key != place.key).then(|| std::mem::replace(&mut place.key, key.clone()));
         (place.saved, place.unsaved_since) = (offset, None);
-        let (source, file) = (place.source.clone(), place.file.clone());
+        let (source, file, came) = (place.source.clone(), place.file.clone(), place.came);
         // A journal is found again by its cursor; offsets there begin anew with each run.
         let offset = if matches!(place.identity, Identity::Journal { .. }) { 0 } else { offset };
         let checkpoint = Checkpoint { source: source.clone(), identity: place.identity.clone(), offset };
         let mut progress = others;
         progress.push(Change::Checkpoint { stream: key, checkpoint });
         progress.extend(old.and_then(|old| self.forget(&source, old)));
-        self.out.send(Batch { source, file, items, progress }).await.ok()
+        self.out.send(Batch { source, file, items, progress, came }).await.ok()
     }
 }
 

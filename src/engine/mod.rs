@@ -11,6 +11,7 @@ mod jobs;
 mod obey;
 mod observe;
 pub mod order;
+mod probed;
 mod repairs;
 mod restore;
 pub mod run;
@@ -26,7 +27,7 @@ use chrono::{DateTime, Utc};
 use crate::correlate::{Growth, Item, Job};
 use crate::decide::{Policy, Task, TaskOutput};
 use crate::supervise::BotEvent;
-use crate::vocab::{Class, Id, Notice, Record, Subject};
+use crate::vocab::{Class, Id, Notice, ProbeNews, Record, Subject};
 use order::{Order, OrderError};
 
 /// Something that happened.
@@ -50,6 +51,8 @@ pub enum Input {
     },
     /// The bot's process changed.
     Bot(BotEvent),
+    /// What is looked at regularly changed.
+    Probe(Box<ProbeNews>),
     /// The moment of [`State::deadline`] has come.
     Deadline,
     /// The configuration was reloaded.
@@ -74,7 +77,7 @@ pub enum RowKind {
     Incident,
     /// A [`crate::correlate::Job`].
     Job,
-    /// The engine's own: `seq`, `budget`, `breaker`.
+    /// The engine's own: `seq`, `budget`, `breaker`, `down`.
     Engine,
 }
 

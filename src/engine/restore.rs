@@ -64,6 +64,7 @@ impl State {
             RowKind::Engine => match row.id.as_str() {
                 "seq" => self.seq = serde_json::from_str(&row.json)?,
                 "budget" => self.budget = serde_json::from_str(&row.json)?,
+                "down" => self.down = serde_json::from_str(&row.json)?,
                 "breaker" => self.breaker = serde_json::from_str(&row.json)?,
                 _ => {}
             },
@@ -76,6 +77,9 @@ impl State {
         let Some(case) = self.cases.get_mut(&id) else { return };
         case.task = None;
         self.dirty.cases.insert(id);
+        if case.is_probe() {
+            return self.probe_resumed(id, out);
+        }
         match case.phase {
             Phase::Looking | Phase::Proving => self.look(id, out),
             Phase::Acting => {

@@ -21,9 +21,11 @@ use crate::ledger::store::{Change, SilenceRow};
 use crate::ledger::{Error, Force, Ledger};
 use crate::operate::Operations;
 use crate::outbox::TelegramSettings;
+use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
+use crate::publish::vitals::Vitals;
 use crate::supervise::{BotCommand, BotEvent};
-use crate::vocab::{Evidence, Id, Now, Record, json_text, rfc3339};
+use crate::vocab::{Evidence, Id, Now, ProbeNews, Record, json_text, rfc3339};
 
 /// Inputs that one transaction takes at most: a burst shares its fsync, and nobody waits long.
 const TURN_INPUTS: usize = 64;
@@ -88,6 +90,8 @@ pub struct Parts {
     pub bot_events: mpsc::Receiver<BotEvent>,
     /// Orders to the bot's supervisor, where there is one.
     pub bot_orders: Option<mpsc::Sender<BotCommand>>,
+    /// What is looked at regularly changed.
+    pub probes: mpsc::Receiver<ProbeNews>,
     /// A new policy after a reload.
     pub policies: mpsc::Receiver<Policy>,
     /// What people want.
@@ -108,6 +112,10 @@ pub struct Parts {
     pub operations: Operations,
     /// Where work runs that is more than a moment of waiting for the file system: transfers, servers, commands.
     pub elsewhere: Handle,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// How the loop and the bot are.
+    pub vitals: Vitals,
     /// Called on every turn: the loop is alive.
     pub alive: Box<dyn FnMut() + Send>,
 }
@@ -125,6 +133,8 @@ struct Loop {
     /// Who waits for the answer to an order, by its number.
     asked: HashMap<u64, oneshot::Sender<Result<Id, OrderError>>>,
     tickets: u64,
+    /// When the first of this turn's lines was read.
+    heard: Option<Instant>,
     stop: CancellationToken,
 }
 
@@ -152,11 +162,13 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         told_past: None,
         asked: HashMap::new(),
         tickets: 0,
+        heard: None,
         stop,
     };
     this.carry_out(effects, Vec::new());
     loop {
         (this.parts.alive)();
+        this.parts.vitals.turned();
         let Some((inputs, changes)) = this.wait(&mut answered).await else { break };
         let now = this.now();
         let mut effects = Vec::new();
@@ -164,6 +176,9 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
             effects.extend(this.state.step(input, now));
         }
         this.carry_out(effects, changes);
+        if let Some(heard) = this.heard.take() {
+            this.parts.metrics.detected(heard.elapsed());
+        }
     }
     this.wind_down(&mut answered).await;
     Ok(())
@@ -189,7 +204,11 @@ impl Loop {
             biased;
             () = self.stop.cancelled() => return None,
             Some((task, output)) = answered.recv() => vec![Input::Finished { task, output }],
-            Some(event) = parts.bot_events.recv() => vec![Input::Bot(event)],
+            Some(event) = parts.bot_events.recv() => {
+                note_bot(&parts.vitals, &event);
+                vec![Input::Bot(event)]
+            }
+            Some(news) = parts.probes.recv() => vec![Input::Probe(Box::new(news))],
             Some(policy) = parts.policies.recv() => vec![Input::Policy(Box::new(policy))],
             Some(order) = parts.orders.recv() => {
                 ordered = Some(order);
@@ -197,7 +216,10 @@ impl Loop {
             }
             Some(seen) = parts.growth.recv() => vec![Input::Grew(seen)],
             batch = parts.batches.recv() => match batch {
-                Some(batch) => take_batch(batch, &mut changes).into_iter().collect(),
+                Some(batch) => {
+                    note_came(&mut self.heard, &batch);
+                    take_batch(batch, &mut changes).into_iter().collect()
+                }
                 // Every source is at its end (standard input): what was found is still worked off.
                 None if self.state.cases().all(Case::ended) => return None,
                 None => wait_quietly(deadline, answered).await,
@@ -212,6 +234,7 @@ impl Loop {
             if let Ok((task, output)) = answered.try_recv() {
                 inputs.push(Input::Finished { task, output });
             } else if let Ok(batch) = parts.batches.try_recv() {
+                note_came(&mut self.heard, &batch);
                 inputs.extend(take_batch(batch, &mut changes));
             } else {
                 break;
@@ -254,6 +277,7 @@ impl Loop {
                         incident: record.incident.to_string(),
                         json: json_text(serde_json::to_string(&record).unwrap_or_default()),
                     });
+                    self.parts.metrics.record(&record);
                     records.push(*record);
                 }
                 Effect::Save(row) => changes.push(Change::Row { kind: row.kind.as_str(), id: row.id, json: row.json }),
@@ -515,6 +539,22 @@ pub(super) fn wall() -> DateTime<Utc> {
 /// What must still be written when nothing new is started any more: it is looked at again at the next start.
 fn durable(effects: Vec<Effect>) -> Vec<Effect> {
     effects.into_iter().filter(|effect| !matches!(effect, Effect::Start(_) | Effect::Bot { .. })).collect()
+}
+
+/// Keeps when the first line of a turn that means something was read.
+fn note_came(heard: &mut Option<Instant>, batch: &Batch) {
+    if !batch.items.is_empty() {
+        *heard = Some(heard.map_or(batch.came, |first| first.min(batch.came)));
+    }
+}
+
+/// Keeps whether the bot's process runs, for those who show it.
+fn note_bot(vitals: &Vitals, event: &BotEvent) {
+    match event {
+        BotEvent::Started { pid, .. } => vitals.bot_runs(Some(*pid)),
+        BotEvent::Exited { .. } | BotEvent::GaveUp { .. } => vitals.bot_runs(None),
+        BotEvent::RestartIn { .. } => {}
+    }
 }
 
 fn take_batch(batch: Batch, changes: &mut Vec<Change>) -> Option<Input> {

@@ -46,6 +46,8 @@ pub struct State {
     pub(super) budget: Budget,
     pub(super) breaker: Breaker,
     pub(super) upstream: super::upstream::Upstream,
+    /// Probes that said they are down.
+    pub(super) down: BTreeSet<String>,
     pub(super) tasks: HashMap<Id, Owner>,
     pub(super) wake: BTreeSet<(Duration, Id)>,
     wake_of: HashMap<Id, Duration>,
@@ -63,6 +65,7 @@ pub(super) struct Dirty {
     pub(super) seq: bool,
     pub(super) budget: bool,
     pub(super) breaker: bool,
+    pub(super) down: bool,
 }
 
 impl State {
@@ -81,6 +84,7 @@ impl State {
             budget: Budget::default(),
             breaker: Breaker::default(),
             upstream: super::upstream::Upstream::default(),
+            down: BTreeSet::new(),
             tasks: HashMap::new(),
             wake: BTreeSet::new(),
             wake_of: HashMap::new(),
@@ -98,6 +102,7 @@ impl State {
             Input::Observed { source, file, items } => self.observed(&source, file.as_deref(), items, &mut out),
             Input::Finished { task, output } => self.finished(task, output, &mut out),
             Input::Bot(event) => self.bot(&event, &mut out),
+            Input::Probe(news) => self.probed(&news, &mut out),
             Input::Deadline => {}
             Input::Policy(policy) => self.policy = *policy,
             Input::Grew(seen) => self.grew(seen, &mut out),
@@ -244,6 +249,9 @@ impl State {
         }
         if dirty.breaker {
             save(RowKind::Engine, "breaker".into(), serde_json::to_string(&self.breaker));
+        }
+        if dirty.down {
+            save(RowKind::Engine, "down".into(), serde_json::to_string(&self.down));
         }
         for id in dirty.cases {
             self.plan_wake(id);

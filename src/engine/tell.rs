@@ -8,8 +8,8 @@ use super::{Case, Effect, Phase};
 use crate::correlate::{Fold, JobState};
 use crate::decide::Step;
 use crate::vocab::{
-    Body, Class, Evidence, Id, Notice, OutcomeResult, Phase as ActionPhase, Record, SCHEMA, Severity, Stage, StepTold,
-    Story, Strategy, redact,
+    Body, Class, Evidence, Id, Notice, OutcomeResult, PROBE_RULE, Phase as ActionPhase, Record, SCHEMA, Severity,
+    Stage, StepTold, Story, Strategy, redact,
 };
 
 /// How many steps a notice tells of; older ones are dropped from it, not from the records.
@@ -228,6 +228,10 @@ impl State {
             }
             _ => Stage::Working,
         };
+        if case.is_probe() {
+            out.push(Effect::Notify(Box::new(probe_notice(case, self.now.wall))));
+            return;
+        }
         out.push(Effect::Notify(Box::new(Notice {
             key: id.to_string(),
             revision: case.revision,
@@ -271,6 +275,23 @@ impl State {
             | Class::ServerDown => "the line does not say which file or download it is about".into(),
         }
     }
+}
+
+/// A failing probe is told as such: one message from down to up.
+fn probe_notice(case: &Case, at: chrono::DateTime<chrono::Utc>) -> Notice {
+    let incident = &case.incident;
+    let (what, severity) = match case.result {
+        None => ("down", incident.severity),
+        Some(OutcomeResult::Recovered | OutcomeResult::Healed) => ("up", Severity::Info),
+        Some(OutcomeResult::Cancelled) => ("removed", Severity::Info),
+        Some(_) => ("down", incident.severity),
+    };
+    let story = Story::Probe {
+        name: incident.rule.strip_prefix(PROBE_RULE).unwrap_or_default().to_owned(),
+        what: what.to_owned(),
+        detail: case.detail.clone(),
+    };
+    Notice { key: incident.id.to_string(), revision: case.revision, severity, story, at }
 }
 
 fn loudness(stage: &Stage, severity: Severity) -> Severity {

@@ -11,6 +11,7 @@ pub mod jsonl;
 pub mod notifications;
 pub mod operations;
 pub mod outbox;
+pub mod probes;
 mod schema;
 pub mod store;
 

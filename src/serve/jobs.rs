@@ -227,7 +227,7 @@ pub(super) fn id_of(text: &str, code: &'static str) -> Result<Id, Problem> {
 /// What the page says of its place, checked.
 pub(super) fn place(page: &PageQuery, since: Option<DateTime<Utc>>) -> Result<(u32, Filter), Problem> {
     let (limit, before) = page.read()?;
-    let since = since.map(|at| Id::first_of(at).to_string());
+    let since = since.map(|at| Id::first_at(at).to_string());
     Ok((limit, Filter { before, since, ..Filter::default() }))
 }
 

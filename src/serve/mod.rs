@@ -3,18 +3,24 @@
 //! Files are named for resources. Each has `router(app) -> OpenApiRouter<App>`; what a resource may be used for is said beside its
 //! route by the extractor that it takes ([`auth`]): a page that hides a button is a courtesy, the check is here.
 
-pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod door;
 pub mod guard;
 pub mod hub;
 pub mod incidents;
 pub mod input;
 pub mod jobs;
 pub mod listen;
+pub mod live;
 pub mod notifications;
 pub mod operations;
 pub mod page;
+pub mod probes;
 pub mod problem;
+pub mod render;
 pub mod rules;
+pub mod run;
+pub mod settings;
+pub mod system;
 pub mod ws;

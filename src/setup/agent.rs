@@ -1,6 +1,5 @@
 //! Wires the rooms together and runs them: the agent. I/O.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::Failure;
 use super::load::{Loaded, Surroundings};
-use super::{forget, policy, rulebook};
+use super::reload::{self, Reload};
+use super::{forget, policy, presence, probes, rulebook, settings};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
 use crate::growth;
@@ -18,10 +18,12 @@ use crate::ledger::jsonl::{RecordsFile, Rotation};
 use crate::ledger::{self, Ledger};
 use crate::operate::Operations;
 use crate::outbox;
+use crate::probe::{self, Probes};
+use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
+use crate::publish::vitals::Vitals;
 use crate::roots::Roots;
 use crate::supervise::{self, BotCommand, BotEvent, BotSpec, Ended, systemd};
-use crate::vocab::rfc3339;
 
 /// Chunks between readers and the intake: 16 of at most 256 KiB, so a slow engine holds 4 MiB and then the readers.
 const READS: usize = 16;
@@ -34,6 +36,9 @@ const GROWTH: usize = 4;
 
 /// What happens to the bot is rare.
 const BOT_EVENTS: usize = 64;
+
+/// What probes say is rare.
+const PROBE_NEWS: usize = 64;
 
 /// Whole lines of the bot's output that could not be written to its log.
 const SPILL: usize = 1_000;
@@ -88,6 +93,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let signals =
         Signals::listen().map_err(|error| Failure::failed(format!("failed to listen for signals: {error}")))?;
     let ledger = Ledger::open(&loaded.state_dir).map_err(|error| state_failure(&error))?;
+    let loaded = settings::with_changes(&ledger, loaded, &around);
     let specs = sources(&loaded, bot.as_ref())?;
     let book = rulebook::load(&loaded, &specs)?;
     let (roots, problems) = Roots::open(&loaded.config.root.iter().map(super::config::Root::spec).collect::<Vec<_>>());
@@ -129,6 +135,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let stop_operations = CancellationToken::new();
     let managing = operations.begin(stop_operations.clone());
 
+    let (metrics, vitals) = (Metrics::new(), Vitals::new());
+    presence::started(&ledger, &owed).await;
     let checkpoints = ledger.checkpoints().map_err(|error| state_failure(&error))?;
     let readers = tokio::spawn(acquire::run(
         specs.clone(),
@@ -137,15 +145,28 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         reads_in.clone(),
         stop_reading.clone(),
     ));
+    let probes = Probes::new(probes::specs(&loaded, bot.is_some()));
+    let (news_in, news) = mpsc::channel(PROBE_NEWS);
+    let prober = tokio::spawn(probe::run(
+        probes.clone(),
+        ledger.clone(),
+        news_in,
+        Arc::clone(&owed),
+        vitals.bot(),
+        seed(),
+        stop_reading.clone(),
+    ));
     let flow =
         Flow::start().map_err(|error| Failure::failed(format!("failed to start the engine's thread: {error}")))?;
-    let intake = flow.runtime.spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, batches_in));
+    let intake =
+        flow.runtime.spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, metrics.clone(), batches_in));
     let parts = Parts {
         ledger: ledger.clone(),
         healer,
         batches,
         bot_events,
         bot_orders: bot.is_some().then(|| orders_in.clone()),
+        probes: news,
         policies,
         orders: asked,
         growth,
@@ -156,6 +177,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         recorded: Arc::clone(&recorded),
         operations: operations.clone(),
         elsewhere: tokio::runtime::Handle::current(),
+        metrics: metrics.clone(),
+        vitals: vitals.clone(),
         alive: watchdog(),
     };
     let engine = flow.runtime.spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
@@ -169,13 +192,25 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     // After the Telegram sender: without it, this one lets old notices go.
     let deliverer = tokio::spawn(channels.run(Arc::clone(&owed), stop_sending.clone()));
 
-    let reload = Reload { ledger: ledger.clone(), rules: rules_in, policies: policies_in, specs, around };
+    // `_door` is what the interface shows and changes settings with.
+    let (reload, _door) = Reload::new(
+        reload::Parts {
+            ledger: ledger.clone(),
+            rules: rules_in,
+            policies: policies_in,
+            specs,
+            around,
+            probes,
+            runs_bot: bot.is_some(),
+        },
+        &loaded,
+    );
     let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in, signals };
-    let (code, engine) = attend(crew, engine, bot, (events_in, orders), reload, loaded).await;
+    let Over { code, why, engine } = attend(crew, engine, bot, (events_in, orders), reload, loaded).await;
     // Downstream, one after the other: nobody is stopped while somebody before may still bring something.
     let _ = systemd::stopping();
     stop_reading.cancel();
-    let _ = (readers.await, watcher.await);
+    let _ = (readers.await, watcher.await, prober.await);
     let _ = intake.await;
     stop_engine.cancel();
     let died = match engine {
@@ -184,6 +219,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     };
     stop_operations.cancel();
     let _ = managing.await;
+    presence::stopped(&ledger, &owed, &why).await;
     stop_sending.cancel();
     let _ = exporter.await;
     let _ = (sweeper.await, forgetter.await);
@@ -259,6 +295,13 @@ struct Crew<'a> {
     signals: Signals,
 }
 
+/// How the run ended: the code, why in words, and the engine where it still runs.
+struct Over {
+    code: u8,
+    why: String,
+    engine: Option<EngineTask>,
+}
+
 type EngineTask = tokio::task::JoinHandle<Result<(), ledger::Error>>;
 
 /// Waits for the one reason to stop: a signal, the bot's end, or the end of everything there is to read.
@@ -271,7 +314,7 @@ async fn attend(
     (events, orders): (mpsc::Sender<BotEvent>, mpsc::Receiver<BotCommand>),
     mut reload: Reload,
     mut loaded: Loaded,
-) -> (u8, Option<EngineTask>) {
+) -> Over {
     let stop_bot = CancellationToken::new();
     let mut signals = crew.signals;
     let log = bot.as_ref().map(|spec| spec.log.clone());
@@ -306,8 +349,11 @@ async fn attend(
                         stop_bot.cancel();
                     }
                 }
-                (_, None) => return (0, engine_runs.then_some(engine)),
+                (signal, None) => {
+                    return Over { code: 0, why: signal_name(signal), engine: engine_runs.then_some(engine) };
+                }
             },
+            Some(wanted) = reload.wanted() => reload.change(&mut loaded, wanted).await,
             ended = ended(&mut bot), if bot.is_some() => {
                 if let Some(log) = &log {
                     last_output(crew.ledger, log).await;
@@ -317,7 +363,8 @@ async fn attend(
                     let _ = events.send(BotEvent::GaveUp { restarts: 0 }).await;
                 }
                 tracing::info!("the bot ended: {}", ended.how);
-                return (u8::try_from(ended.code).unwrap_or(1), engine_runs.then_some(engine));
+                let code = u8::try_from(ended.code).unwrap_or(1);
+                return Over { code, why: format!("the bot ended: {}", ended.how), engine: engine_runs.then_some(engine) };
             },
             done = &mut engine, if engine_runs => {
                 engine_runs = false;
@@ -327,14 +374,18 @@ async fn attend(
                         tracing::error!("the bot goes on without it; restart logmedic when you can");
                         continue;
                     }
-                    return (1, None);
+                    return Over { code: 1, why: "an error inside logmedic".into(), engine: None };
                 }
                 if bot.is_none() {
-                    return (0, None);
+                    return Over { code: 0, why: "every source is at its end".into(), engine: None };
                 }
             }
         }
     }
+}
+
+fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |name| name.to_string())
 }
 
 async fn ended(bot: &mut Option<tokio::task::JoinHandle<Ended>>) -> Ended {
@@ -550,44 +601,5 @@ impl Signals {
             _ = c.recv() => *term,
             _ = d.recv() => *quit,
         }
-    }
-}
-
-/// Reads the configuration again: all of it holds, or nothing changes.
-struct Reload {
-    ledger: Ledger,
-    rules: watch::Sender<Arc<intake::RuleBook>>,
-    policies: mpsc::Sender<crate::decide::Policy>,
-    specs: Vec<SourceSpec>,
-    around: Surroundings,
-}
-
-/// Where the answer to a reload is left for `logmedic reload`.
-pub const RELOAD_FACT: &str = "reload";
-
-impl Reload {
-    async fn reload(&mut self, loaded: &mut Loaded) {
-        let answer = match self.try_reload(loaded).await {
-            Ok(restart) if restart.is_empty() => "reloaded".to_owned(),
-            Ok(restart) => format!("reloaded; changes of {} take effect after a restart", restart.join(", ")),
-            Err(text) => format!("failed to reload, the old configuration stays: {text}"),
-        };
-        tracing::info!("{answer}");
-        let stamped = format!("{} {answer}", rfc3339(chrono::Utc::now()));
-        if let Err(error) = self.ledger.set_fact(RELOAD_FACT, stamped).await {
-            tracing::warn!("{error}");
-        }
-    }
-
-    async fn try_reload(&self, loaded: &mut Loaded) -> Result<Vec<&'static str>, String> {
-        let file: Option<PathBuf> = loaded.file.clone();
-        let fresh = super::load::load(file.as_deref(), &self.around).map_err(|problems| problems.lines().join("; "))?;
-        let book = rulebook::load(&fresh, &self.specs).map_err(|failure| failure.to_string())?;
-        let restart = policy::needs_restart(&loaded.config, &fresh.config);
-        // The loop takes one policy at a time; it is never far behind.
-        self.policies.send(policy::policy(&fresh)).await.map_err(|_| "the engine has stopped".to_owned())?;
-        self.rules.send_replace(Arc::new(book));
-        *loaded = fresh;
-        Ok(restart)
     }
 }

@@ -17,7 +17,7 @@ pub(super) async fn jobs(ledger: Ledger, jobs: Jobs, stop: CancellationToken) {
     loop {
         let keep = TimeDelta::from_std(jobs.keep.0).unwrap_or(TimeDelta::MAX);
         let before = Utc::now().checked_sub_signed(keep).unwrap_or_default();
-        if let Err(error) = ledger.prune_jobs(Id::first_of(before).to_string(), jobs.keep_max).await {
+        if let Err(error) = ledger.prune_jobs(Id::first_at(before).to_string(), jobs.keep_max).await {
             tracing::warn!("{error}");
         }
         if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {

@@ -18,6 +18,7 @@ use super::schema::{self, Kind};
 use super::tree::{Node, Origin, Text, Value};
 use super::units::FilePath;
 use super::{dotenv, secrets, validate};
+use crate::ledger::probes::StoredSetting;
 
 /// A configuration file is written by hand; what is larger is another file.
 const FILE_MAX: u64 = 1 << 20;
@@ -102,12 +103,24 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(explicit: Option<&Path>, around: &Surroundings) -> Result<Loaded, Problems> {
+    load_with(explicit, around, &[])
+}
+
+/// The same with settings that were changed while logmedic ran: they come before the files, and after the environment.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_with(
+    explicit: Option<&Path>,
+    around: &Surroundings,
+    settings: &[StoredSetting],
+) -> Result<Loaded, Problems> {
     let mut reading = Reading::new(around);
     let file = reading.locate(explicit);
     if !reading.problems.is_empty() {
         return Err(reading.failed());
     }
-    reading.load(file)
+    reading.load(file, settings)
 }
 
 /// The configuration of a folder that has none: environment and `.env` only.
@@ -115,7 +128,7 @@ pub fn load(explicit: Option<&Path>, around: &Surroundings) -> Result<Loaded, Pr
 /// # Errors
 /// Everything that is wrong with those.
 pub fn zero(around: &Surroundings) -> Result<Loaded, Problems> {
-    Reading::new(around).load(None)
+    Reading::new(around).load(None, &[])
 }
 
 struct Reading<'a> {
@@ -154,7 +167,7 @@ impl<'a> Reading<'a> {
         places.into_iter().find(|path| path.exists())
     }
 
-    fn load(mut self, file: Option<PathBuf>) -> Result<Loaded, Problems> {
+    fn load(mut self, file: Option<PathBuf>, settings: &[StoredSetting]) -> Result<Loaded, Problems> {
         let mut tree = Node::empty();
         let base = file.as_deref().and_then(Path::parent).unwrap_or(&self.around.cwd).to_owned();
         if let Some(path) = &file {
@@ -163,6 +176,7 @@ impl<'a> Reading<'a> {
                 self.read_config(&part, &mut tree);
             }
         }
+        settings.iter().filter_map(setting).for_each(|node| tree.lay(node));
         let (environment, dotenv) = (self.environment(), self.dotenv(&base.join(".env")));
         let variables: Vec<Variable> = environment.into_iter().chain(dotenv).collect();
         flatten_modes(&mut tree);
@@ -360,7 +374,7 @@ impl<'a> Reading<'a> {
         match origin {
             Origin::File { file, .. } => self.files.get(*file).and_then(|text| parent(&text.path)),
             Origin::DotEnv { path, .. } => parent(path),
-            Origin::Env { .. } | Origin::Credential { .. } => None,
+            Origin::Env { .. } | Origin::Credential { .. } | Origin::Setting { .. } => None,
         }
         .unwrap_or_else(|| self.around.cwd.clone())
     }
@@ -387,6 +401,25 @@ impl<'a> Reading<'a> {
         self.problems.push(problem.remedy("set LOGMEDIC_STATE__DIR, or write dir = \"/a/directory\" under [state]"));
         None
     }
+}
+
+/// A changed setting as a tree of its own. `None` for what is no single value: nobody can have stored it.
+fn setting(stored: &StoredSetting) -> Option<Node> {
+    let origin = Origin::Setting { key: stored.key.clone(), account: stored.account.clone() };
+    let value: toml::Value = match serde_json::from_str(&stored.json).ok()? {
+        serde_json::Value::String(text) => text.into(),
+        serde_json::Value::Bool(flag) => flag.into(),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into(),
+            None => number.as_f64()?.into(),
+        },
+        _ => return None,
+    };
+    let leaf = Node::scalar(origin.clone(), value);
+    Some(stored.key.rsplit('.').fold(leaf, |node, key| Node {
+        origin: origin.clone(),
+        value: Value::Table(BTreeMap::from([(key.to_owned(), node)])),
+    }))
 }
 
 fn read_bounded(path: &Path) -> io::Result<(String, fs::Metadata)> {

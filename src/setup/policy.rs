@@ -211,6 +211,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[telegram]", old.telegram != new.telegram || old.language != new.language);
     note("[[channel]]", old.channel != new.channel || old.language != new.language);
     note("[command]", old.command != new.command);
+    note("[disk] min_free", old.disk.min_free != new.disk.min_free);
+    note("[corrupt]", old.corrupt != new.corrupt);
     note("[download]", old.download != new.download);
     note("[records]", old.records != new.records);
     note("[server]", old.server != new.server);

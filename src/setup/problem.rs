@@ -149,6 +149,7 @@ pub fn place(origin: &Origin, files: &[Text]) -> String {
         Origin::Env { name } => format!("env {name}"),
         Origin::DotEnv { path, line, name } => format!("{}:{line} {name}", path.display()),
         Origin::Credential { path } => format!("credential {}", path.display()),
+        Origin::Setting { key, account } => format!("setting {key} (changed by {account})"),
     }
 }
 

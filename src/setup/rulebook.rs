@@ -106,7 +106,9 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
 
 /// Names in `[mode]` that name nothing: what the user wanted held back would be repaired all the same.
 fn unknown_modes(loaded: &Loaded, rules: &Rules) -> Vec<String> {
-    let known: std::collections::BTreeSet<String> = rules.list().into_iter().map(|rule| rule.id).collect();
+    let probes = loaded.config.probe.iter().map(|probe| format!("{}{}", crate::vocab::PROBE_RULE, probe.name));
+    let known: std::collections::BTreeSet<String> =
+        rules.list().into_iter().map(|rule| rule.id).chain(probes).collect();
     let unknown = loaded.config.mode.0.keys().filter(|key| {
         *key != super::config::MODE_DEFAULT && key.parse::<crate::vocab::Class>().is_err() && !known.contains(*key)
     });

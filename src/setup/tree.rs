@@ -55,6 +55,13 @@ pub enum Origin {
         /// Its file.
         path: PathBuf,
     },
+    /// Somebody who changed it while logmedic ran.
+    Setting {
+        /// The key.
+        key: String,
+        /// Who.
+        account: String,
+    },
 }
 
 /// A value and who said it.

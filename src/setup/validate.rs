@@ -41,7 +41,16 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     addresses(config, &mut check);
     commands(config, &mut check, whole);
     operations(config, &mut check);
+    probes(config, &mut check);
     super::channels::check(config, tree, problems);
+}
+
+fn probes(config: &Config, check: &mut Check<'_>) {
+    for (index, key, message, remedy) in super::probes::wrong(config) {
+        let at = index.to_string();
+        let path: Vec<&str> = ["probe", &at].into_iter().chain(key).collect();
+        check.must(false, &path, message, remedy);
+    }
 }
 
 fn sources(config: &Config, check: &mut Check<'_>) {

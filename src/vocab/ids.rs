@@ -24,11 +24,16 @@ impl Id {
         Self((millis << 80) | (high << 64) | u128::from(rng.next_u64()))
     }
 
+    /// The moment it was made for, in Unix milliseconds.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        u64::try_from(self.0 >> 80).unwrap_or(0)
+    }
+
     /// The smallest identifier of this moment, for ranges.
     #[must_use]
-    pub fn first_of(at: DateTime<Utc>) -> Self {
-        let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0) & ((1 << 48) - 1);
-        Self(millis << 80)
+    pub fn first_at(at: DateTime<Utc>) -> Self {
+        Self((u128::try_from(at.timestamp_millis()).unwrap_or(0) & ((1 << 48) - 1)) << 80)
     }
 
     /// Reads the 26 characters back; `None` when they are not a ULID.

@@ -2,6 +2,7 @@
 
 mod files;
 mod places;
+mod probes;
 mod system;
 mod telegram;
 
@@ -98,6 +99,7 @@ pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<RuleProbl
     findings.extend(system::bot_command(loaded, around));
     findings.extend(system::second_instance(&loaded.state_dir));
     findings.extend(telegram::all(&loaded.config).await);
+    findings.extend(probes::all(loaded).await);
     findings
 }
 

@@ -9,7 +9,7 @@ use super::{Done, Failure};
 use crate::setup::cli::{ConfigCommand, JsonArgs};
 use crate::setup::load::{Loaded, Surroundings, load};
 use crate::setup::problem::place;
-use crate::setup::reference;
+use crate::setup::{reference, settings};
 use crate::vocab::redact;
 
 /// Carries out `config …`.
@@ -19,7 +19,7 @@ use crate::vocab::redact;
 pub fn config(command: ConfigCommand, file: Option<&Path>, around: &Surroundings) -> Done {
     let mut out = super::stdout();
     match command {
-        ConfigCommand::Show(args) => show(&load(file, around)?, args, &mut out)?,
+        ConfigCommand::Show(args) => show(&settings::seen(load(file, around)?, around), args, &mut out)?,
         ConfigCommand::Schema { markdown: true } => out.write_all(reference::markdown().as_bytes())?,
         ConfigCommand::Schema { markdown: false } => writeln!(out, "{:#}", reference::schema())?,
     }
@@ -29,20 +29,9 @@ pub fn config(command: ConfigCommand, file: Option<&Path>, around: &Surroundings
 
 /// Prints TOML that could be loaded again, each value with the place that said it; or one JSON object a value.
 fn show(loaded: &Loaded, args: JsonArgs, out: &mut impl Write) -> Result<(), Failure> {
-    let Ok(Json::Object(mut top)) = serde_json::to_value(&loaded.config) else {
-        return Err(Failure::failed("failed to write the configuration as JSON"));
-    };
-    top.values_mut().for_each(hide);
-    if let Some(Json::Object(env)) = top.get_mut("bot").and_then(|bot| bot.get_mut("env")) {
-        env.iter_mut().filter(|(name, _)| is_secret_name(name)).for_each(|(_, value)| *value = "[hidden]".into());
-    }
-    set(&mut top, "state", "dir", loaded.state_dir.display().to_string());
-    set(&mut top, "records", "path", loaded.records_path().display().to_string());
+    let top = effective(loaded);
     if args.json {
-        let mut values = Vec::new();
-        flatten(&Json::Object(top), &mut Vec::new(), &mut values);
-        for (path, value) in values {
-            let origin = origin(loaded, &path);
+        for (path, value, origin) in values(loaded) {
             super::json_line(out, &serde_json::json!({ "key": path.join("."), "value": value, "origin": origin }))?;
         }
         return Ok(());
@@ -58,6 +47,29 @@ fn show(loaded: &Loaded, args: JsonArgs, out: &mut impl Write) -> Result<(), Fai
         table(value, std::slice::from_ref(name), loaded, out)?;
     }
     Ok(())
+}
+
+/// Everything in effect, without secrets.
+fn effective(loaded: &Loaded) -> Map<String, Json> {
+    let Ok(Json::Object(mut top)) = serde_json::to_value(&loaded.config) else { return Map::new() };
+    top.values_mut().for_each(hide);
+    if let Some(Json::Object(env)) = top.get_mut("bot").and_then(|bot| bot.get_mut("env")) {
+        env.iter_mut().filter(|(name, _)| is_secret_name(name)).for_each(|(_, value)| *value = "[hidden]".into());
+    }
+    set(&mut top, "state", "dir", loaded.state_dir.display().to_string());
+    set(&mut top, "records", "path", loaded.records_path().display().to_string());
+    top
+}
+
+/// Every value in effect: its path, what it is, and who said it. Secrets are hidden.
+pub(in crate::setup) fn values(loaded: &Loaded) -> Vec<(Vec<String>, Json, String)> {
+    let mut values = Vec::new();
+    flatten(&Json::Object(effective(loaded)), &mut Vec::new(), &mut values);
+    let said = |(path, value): (Vec<String>, Json)| {
+        let origin = origin(loaded, &path);
+        (path, value, origin)
+    };
+    values.into_iter().map(said).collect()
 }
 
 /// Takes tokens and passwords out of every text: an address or an argument may hold one.

@@ -10,8 +10,9 @@ use nix::unistd::Pid;
 use super::status::running_pid;
 use super::{Done, Failure, stdout};
 use crate::ledger::Ledger;
-use crate::setup::agent::{RELOAD_FACT, state_failure};
+use crate::setup::agent::state_failure;
 use crate::setup::load::{self, Surroundings};
+use crate::setup::reload::RELOAD_FACT;
 use crate::setup::rulebook;
 
 /// How long the agent may take to answer.

@@ -4,6 +4,7 @@
 
 mod channel;
 mod parts;
+mod probe;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::vocab::{Class, Mode, Secret, Severity};
 pub use channel::{Channel, ChannelKind};
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
 pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
+pub use probe::Probe;
 pub use tasks::{Operation, Operations};
 
 /// The whole configuration of logmedic.
@@ -65,6 +67,8 @@ pub struct Config {
     pub channel: Vec<Channel>,
     /// What is known of the bot; `logmedic run` starts it when `command` is set.
     pub bot: Bot,
+    /// What is looked at regularly: endpoints, disks, processes.
+    pub probe: Vec<Probe>,
     /// The HTTP server of the dashboard.
     pub server: Server,
     /// The file of error records, for people and scripts.
