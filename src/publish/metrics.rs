@@ -19,7 +19,6 @@ use crate::vocab::{Body, Phase, Record};
 type Labels = Vec<(&'static str, String)>;
 type Counts = Family<Labels, Counter>;
 type Gauges = Family<Labels, Gauge>;
-type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// `Content-Type` of OpenMetrics, for those who ask for it.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,9 +31,6 @@ const DETECTION: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
 
 /// A repair may be a `chmod` or a download of gigabytes.
 const ACTION: [f64; 12] = [0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 7_200.0];
-
-/// From a change to the socket of a client.
-const DELIVERY: [f64; 10] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
 /// Everything that is counted. Clones share it.
 #[derive(Clone)]
@@ -51,11 +47,6 @@ struct Inner {
     detection: Histogram,
     tail_lag: Gauges,
     notifications: Counts,
-    ws_connections: Gauges,
-    ws_sent: Counts,
-    ws_broadcasts: Counter,
-    ws_errors: Counter,
-    ws_delivery: Histograms,
     operations: Gauges,
     disk_free: Gauges,
 }
@@ -75,12 +66,6 @@ pub struct Asked {
     pub disk_free: Vec<(String, u64)>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Metrics")
@@ -88,9 +73,9 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Nothing counted yet. `others` adds what other parts count themselves.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(others: impl FnOnce(&mut Registry)) -> Self {
         let inner = Inner {
             registry: Registry::default(),
             lines: Counter::default(),
@@ -102,15 +87,10 @@ impl Metrics {
             detection: Histogram::new(DETECTION),
             tail_lag: Gauges::default(),
             notifications: Counts::default(),
-            ws_connections: Gauges::default(),
-            ws_sent: Counts::default(),
-            ws_broadcasts: Counter::default(),
-            ws_errors: Counter::default(),
-            ws_delivery: Histograms::new_with_constructor(|| Histogram::new(DELIVERY)),
             operations: Gauges::default(),
             disk_free: Gauges::default(),
         };
-        Self(Arc::new(inner.registered()))
+        Self(Arc::new(inner.registered(others)))
     }
 
     /// Log text was read.
@@ -142,33 +122,6 @@ impl Metrics {
         self.0.detection.observe(after.as_secs_f64());
     }
 
-    /// A client of this role came or went.
-    pub fn ws_connection(&self, role: &str, came: bool) {
-        let gauge = self.0.ws_connections.get_or_create_owned(&label("role", role));
-        if came {
-            gauge.inc()
-        } else {
-            gauge.dec()
-        };
-    }
-
-    /// A message of this topic was given to a client's socket so long after what it tells of happened.
-    pub fn ws_sent(&self, topic: &str, after: Duration) {
-        let labels = label("topic", topic);
-        self.0.ws_sent.get_or_create(&labels).inc();
-        self.0.ws_delivery.get_or_create(&labels).observe(after.as_secs_f64());
-    }
-
-    /// A message for everybody was made.
-    pub fn ws_broadcast(&self) {
-        self.0.ws_broadcasts.inc();
-    }
-
-    /// A client's socket took no message.
-    pub fn ws_error(&self) {
-        self.0.ws_errors.inc();
-    }
-
     /// All of it as text, in OpenMetrics or in the older format.
     #[must_use]
     pub fn text(&self, asked: Asked, openmetrics: bool) -> String {
@@ -195,7 +148,7 @@ impl Metrics {
 }
 
 impl Inner {
-    fn registered(mut self) -> Self {
+    fn registered(mut self, others: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
         registry.register("logmedic_lines_read", "Lines read from log sources", self.lines.clone());
         registry.register("logmedic_bytes_read", "Bytes read from log sources", self.bytes.clone());
@@ -209,14 +162,6 @@ impl Inner {
         let help = "Bytes of a source's files that are not worked off yet";
         registry.register("logmedic_tail_lag_bytes", help, self.tail_lag.clone());
         registry.register("logmedic_notifications", "Deliveries to people", self.notifications.clone());
-        registry.register("logmedic_ws_connections", "WebSocket clients", self.ws_connections.clone());
-        registry.register("logmedic_ws_messages_sent", "WebSocket messages sent", self.ws_sent.clone());
-        let help = "WebSocket messages made for everybody";
-        registry.register("logmedic_ws_broadcasts", help, self.ws_broadcasts.clone());
-        let help = "WebSocket messages that a client did not take";
-        registry.register("logmedic_ws_send_errors", help, self.ws_errors.clone());
-        let help = "Time from a change to a client's socket";
-        registry.register("logmedic_ws_delivery_seconds", help, self.ws_delivery.clone());
         registry.register("logmedic_operations", "Operations that are kept", self.operations.clone());
         registry.register(
             "logmedic_disk_free_bytes",
@@ -226,6 +171,7 @@ impl Inner {
         let build = Gauges::default();
         build.get_or_create(&label("version", env!("CARGO_PKG_VERSION"))).set(1);
         registry.register("logmedic_build_info", "The running version", build);
+        others(&mut registry);
         self.registry = registry;
         self
     }

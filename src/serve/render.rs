@@ -11,6 +11,7 @@ use super::{incidents, jobs};
 use crate::ledger::events::Event;
 use crate::ledger::{notifications as table, store};
 use crate::operate::Operations;
+use crate::vocab::Id;
 
 /// How the hub gets what it tells.
 #[must_use]
@@ -21,7 +22,7 @@ pub fn render(centre: Centre, operations: Operations) -> Render {
         match event.topic.as_str() {
             "incident" => value(&incidents::shown(&serde_json::from_str(&row("incident")?).ok()?)),
             "job" => value(&jobs::shown(&serde_json::from_str(&row("job")?).ok()?)),
-            "operation" => value(&operations.get(event.key.parse().ok()?).ok()??),
+            "operation" => value(&operations.get(Id::parse(&event.key)?).ok()??),
             "notification" => {
                 let entry = ledger.read(|db| table::get(db, &event.key)).ok()??;
                 value(&Notification::of(entry, &centre.texts))

@@ -19,7 +19,7 @@ use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, incidents, jobs, live, notifications, operations, probes, rules, system, ws};
+use super::{audit, auth, incidents, jobs, notifications, operations, rules, system, ws};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -72,10 +72,7 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(rules::router(ledger, book, identity))
         .merge(system::router(system.clone()))
         .merge(ws::router::<Door>().with_state(door));
-    OpenApiRouter::with_openapi(Description::openapi())
-        .nest(BASE, api)
-        .merge(live::router(system))
-        .split_for_parts()
+    OpenApiRouter::with_openapi(Description::openapi()).nest(BASE, api).merge(system::live(system)).split_for_parts()
 }
 
 /// The server: every route behind the guard.

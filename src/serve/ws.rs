@@ -1,20 +1,20 @@
 //! `GET /ws` and what belongs to it: tickets, facts for clients, statistics, the test broadcast. I/O.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, FromRef, Query, State};
+use axum::extract::{FromRef, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::Caller;
 use super::hub::{self, Commands, For, Gate, Guest, Hub, Kind, Pass, Selection, Stats, Topic};
 use super::problem::Problem;
 use crate::vocab::{Role, clean_line, shorten};
@@ -64,12 +64,6 @@ where
         .routes(routes!(test_broadcast))
 }
 
-type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
-
-fn address(peer: &Peer) -> IpAddr {
-    peer.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(ConnectInfo(peer))| peer.ip())
-}
-
 /// What `GET /ws` may be asked with.
 #[derive(Deserialize, IntoParams)]
 pub struct ConnectQuery {
@@ -102,9 +96,9 @@ fn own_page(gate: &dyn Gate, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Lets somebody in by headers, for the routes that are no WebSocket.
-fn admit(door: &Door, headers: &HeaderMap, peer: &Peer, least: Role) -> Result<Guest, Problem> {
+fn admit(door: &Door, headers: &HeaderMap, caller: Caller, least: Role) -> Result<Guest, Problem> {
     own_page(&*door.gate, headers)?;
-    let guest = door.gate.admit(&Pass::Headers, headers, address(peer))?;
+    let guest = door.gate.admit(&Pass::Headers, headers, caller)?;
     if guest.role < least {
         return Err(Problem::forbidden("forbidden", format!("this needs the role {least}")));
     }
@@ -126,7 +120,7 @@ async fn connect(
     State(door): State<Door>,
     Query(query): Query<ConnectQuery>,
     headers: HeaderMap,
-    peer: Peer,
+    caller: Caller,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     own_page(&*door.gate, &headers)?;
@@ -144,7 +138,7 @@ async fn connect(
     if by_cookie && headers.contains_key(header::COOKIE) && !headers.contains_key(header::ORIGIN) {
         return Err(Problem::forbidden("foreign_origin", "with a cookie the Origin header is needed; use a token"));
     }
-    let guest = door.gate.admit(&pass, &headers, address(&peer))?;
+    let guest = door.gate.admit(&pass, &headers, caller)?;
     let seat = door.hub.join(guest, &query.selection()?).await?;
     let upgrade = upgrade
         .protocols([PROTOCOL])
@@ -175,8 +169,8 @@ struct Ticket {
     post, path = "/ws/ticket", tag = "ws",
     responses((status = 200, body = Ticket), (status = 401, body = Problem), (status = 403, body = Problem))
 )]
-async fn ticket(State(door): State<Door>, headers: HeaderMap, peer: Peer) -> Result<Response, Problem> {
-    let guest = admit(&door, &headers, &peer, Role::Viewer)?;
+async fn ticket(State(door): State<Door>, headers: HeaderMap, caller: Caller) -> Result<Response, Problem> {
+    let guest = admit(&door, &headers, caller, Role::Viewer)?;
     let ticket = Ticket { ticket: door.gate.ticket(&guest)?, expires_in_s: 30 };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(ticket)).into_response())
 }
@@ -206,8 +200,8 @@ struct Info {
 
 /// Tells what a client has to know before it connects.
 #[utoipa::path(get, path = "/ws/info", tag = "ws", responses((status = 200, body = Info), (status = 401, body = Problem)))]
-async fn info(State(door): State<Door>, headers: HeaderMap, peer: Peer) -> Result<Json<Info>, Problem> {
-    let guest = admit(&door, &headers, &peer, Role::Viewer)?;
+async fn info(State(door): State<Door>, headers: HeaderMap, caller: Caller) -> Result<Json<Info>, Problem> {
+    let guest = admit(&door, &headers, caller, Role::Viewer)?;
     let (place, settings) = (door.hub.place(), door.hub.settings());
     let seen = Topic::ALL.iter().filter(|topic| hub::least_role(**topic) <= guest.role);
     Ok(Json(Info {
@@ -225,8 +219,8 @@ async fn info(State(door): State<Door>, headers: HeaderMap, peer: Peer) -> Resul
 
 /// Tells how the hub is: connections, messages, errors.
 #[utoipa::path(get, path = "/ws/stats", tag = "ws", responses((status = 200, body = Stats), (status = 401, body = Problem)))]
-async fn stats(State(door): State<Door>, headers: HeaderMap, peer: Peer) -> Result<Json<Stats>, Problem> {
-    let guest = admit(&door, &headers, &peer, Role::Viewer)?;
+async fn stats(State(door): State<Door>, headers: HeaderMap, caller: Caller) -> Result<Json<Stats>, Problem> {
+    let guest = admit(&door, &headers, caller, Role::Viewer)?;
     Ok(Json(door.hub.stats(guest.role > Role::Viewer)))
 }
 
@@ -248,10 +242,10 @@ struct TestBroadcast {
 async fn test_broadcast(
     State(door): State<Door>,
     headers: HeaderMap,
-    peer: Peer,
+    caller: Caller,
     Json(wanted): Json<TestBroadcast>,
 ) -> Result<StatusCode, Problem> {
-    let guest = admit(&door, &headers, &peer, Role::Operator)?;
+    let guest = admit(&door, &headers, caller, Role::Operator)?;
     if door.production {
         return Err(Problem::forbidden("refused_in_production", "nothing is tried out in production mode"));
     }

@@ -9,12 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::commands::Failure;
 use super::load::{Loaded, Surroundings};
 use super::reload::{self, Reload};
-use super::{forget, policy, presence, probes, rulebook, settings};
+use super::{forget, policy, presence, probes, records, rulebook, serve, settings};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
 use crate::growth;
 use crate::heal::Healer;
-use crate::ledger::jsonl::{RecordsFile, Rotation};
 use crate::ledger::{self, Ledger};
 use crate::operate::Operations;
 use crate::outbox;
@@ -23,6 +22,7 @@ use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
 use crate::publish::vitals::Vitals;
 use crate::roots::Roots;
+use crate::serve::hub::{self, Hub};
 use crate::supervise::{self, BotCommand, BotEvent, BotSpec, Ended, systemd};
 
 /// Chunks between readers and the intake: 16 of at most 256 KiB, so a slow engine holds 4 MiB and then the readers.
@@ -49,24 +49,8 @@ const LAST_OUTPUT: Duration = Duration::from_secs(2);
 /// How long the readers may take to begin before the bot is started.
 const READERS_READY: Duration = Duration::from_secs(2);
 
-/// Records written to the file at once.
-const EXPORT_BATCH: u32 = 2_000;
-
-/// Records go to their file this much later: the repair that the first of them announces needs the disk itself, and what
-/// is said of one fault goes there together.
-const EXPORT_DELAY: Duration = Duration::from_millis(20);
-
-/// How often a records file that could not be written is tried again.
-const EXPORT_RETRY: Duration = Duration::from_secs(5);
-
-/// How often old rows are let go.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-
 /// How long a command that a killed agent left running may take to end.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
-
-/// How often quarantined files are looked through.
-const SWEEP_EVERY: Duration = Duration::from_secs(86_400);
 
 /// Name under which the bot's own output is a source.
 pub const BOT_SOURCE: &str = "bot";
@@ -105,9 +89,9 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let roots = Arc::new(roots);
     let healer = Arc::new(Healer::new(settings, Arc::clone(&roots), ledger.clone()));
     let sweeping = Arc::clone(&healer);
-    let records = open_records(&loaded)?;
-    if ledger.number_after(records.last()).await.map_err(|error| state_failure(&error))? {
-        let (path, last) = (loaded.records_path(), records.last());
+    let file = records::open(&loaded)?;
+    if ledger.number_after(file.last()).await.map_err(|error| state_failure(&error))? {
+        let (path, last) = (loaded.records_path(), file.last());
         tracing::warn!("the state is new, but {} goes up to record {last}: numbers go on from there", path.display());
     }
 
@@ -135,7 +119,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let stop_operations = CancellationToken::new();
     let managing = operations.begin(stop_operations.clone());
 
-    let (metrics, vitals) = (Metrics::new(), Vitals::new());
+    let hub = Hub::new(hub::Settings::default());
+    let (metrics, vitals) = (Metrics::new(|registry| hub.register(registry)), Vitals::new());
     presence::started(&ledger, &owed).await;
     let checkpoints = ledger.checkpoints().map_err(|error| state_failure(&error))?;
     let readers = tokio::spawn(acquire::run(
@@ -158,8 +143,13 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     ));
     let flow =
         Flow::start().map_err(|error| Failure::failed(format!("failed to start the engine's thread: {error}")))?;
-    let intake =
-        flow.runtime.spawn(intake::run(reads, rules, loaded.config.limits.join_wait.0, metrics.clone(), batches_in));
+    let intake = flow.runtime.spawn(intake::run(
+        reads,
+        rules.clone(),
+        loaded.config.limits.join_wait.0,
+        metrics.clone(),
+        batches_in,
+    ));
     let parts = Parts {
         ledger: ledger.clone(),
         healer,
@@ -182,33 +172,49 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         alive: watchdog(),
     };
     let engine = flow.runtime.spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
-    let exporter = tokio::spawn(export(ledger.clone(), records, recorded, stop_sending.clone()));
+    let exporter = tokio::spawn(records::export(ledger.clone(), file, recorded, stop_sending.clone()));
     let jobs = loaded.config.jobs.clone();
     let watcher = tokio::spawn(growth::run(roots, jobs.watch_every.0, growth_in, stop_reading.clone()));
     let forgetter = tokio::spawn(forget::jobs(ledger.clone(), jobs, stop_sending.clone()));
-    let sweeper = tokio::spawn(sweep(sweeping, stop_sending.clone()));
+    let sweeper = tokio::spawn(records::sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
     // After the Telegram sender: without it, this one lets old notices go.
-    let deliverer = tokio::spawn(channels.run(Arc::clone(&owed), stop_sending.clone()));
+    let deliverer = tokio::spawn(channels.clone().run(Arc::clone(&owed), stop_sending.clone()));
 
-    // `_door` is what the interface shows and changes settings with.
-    let (reload, _door) = Reload::new(
+    let (reload, settings) = Reload::new(
         reload::Parts {
             ledger: ledger.clone(),
             rules: rules_in,
             policies: policies_in,
             specs,
             around,
-            probes,
+            probes: probes.clone(),
             runs_bot: bot.is_some(),
         },
         &loaded,
     );
+    let interface = serve::Wanted {
+        ledger: ledger.clone(),
+        book: rules,
+        orders: people,
+        operations: operations.clone(),
+        channels,
+        probes,
+        settings,
+        progress,
+        hub,
+        metrics,
+        vitals,
+        runs_bot: bot.is_some(),
+    };
+    let stop_serving = CancellationToken::new();
+    let serving = serve::start(interface, &loaded, &stop_serving).await;
     let crew = Crew { ledger: &ledger, reads: reads_in, orders: orders_in, signals };
     let Over { code, why, engine } = attend(crew, engine, bot, (events_in, orders), reload, loaded).await;
     // Downstream, one after the other: nobody is stopped while somebody before may still bring something.
     let _ = systemd::stopping();
+    stop_serving.cancel();
     stop_reading.cancel();
     let _ = (readers.await, watcher.await, prober.await);
     let _ = intake.await;
@@ -223,7 +229,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     stop_sending.cancel();
     let _ = exporter.await;
     let _ = (sweeper.await, forgetter.await);
-    drop((people, progress));
+    serving.ended().await;
     let _ = deliverer.await;
     if let Some(sender) = sender {
         let _ = sender.await;
@@ -441,84 +447,6 @@ fn position(ledger: &Ledger, log: &std::path::Path) -> Option<u64> {
     let checkpoints = ledger.checkpoints().unwrap_or_default();
     let of = |checkpoint: &&acquire::Checkpoint| matches!(&checkpoint.identity, acquire::Identity::File { path, ino, .. } if path == log && *ino != 0);
     checkpoints.iter().filter(of).map(|checkpoint| checkpoint.offset).max()
-}
-
-/// Writes records to their file until `stop`, then once more.
-async fn export(ledger: Ledger, mut file: RecordsFile, recorded: Arc<Notify>, stop: CancellationToken) {
-    let mut pruned = Instant::now();
-    loop {
-        let last = stop.is_cancelled();
-        let failed = match ledger.records_after(file.last(), EXPORT_BATCH) {
-            Ok(records) if records.is_empty() => false,
-            Ok(records) => {
-                let more = records.len() == EXPORT_BATCH as usize;
-                let durable = ledger.clone();
-                let done = tokio::task::spawn_blocking(move || {
-                    // A power cut must not take back what the file tells already: its number would come again.
-                    let result = durable.force().map_err(|error| error.to_string());
-                    let result = result.and_then(|()| file.append(&records).map_err(|error| error.to_string()));
-                    (file, result)
-                })
-                .await;
-                let Ok((back, result)) = done else { return };
-                file = back;
-                match result {
-                    Ok(()) if more => continue,
-                    Ok(()) => false,
-                    Err(error) => {
-                        tracing::error!("{error}; the records are kept in the state database until it can be");
-                        true
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::error!("{error}");
-                true
-            }
-        };
-        if last {
-            return;
-        }
-        if pruned.elapsed() >= PRUNE_EVERY {
-            pruned = Instant::now();
-            if let Err(error) = ledger.prune(file.last()).await {
-                tracing::warn!("{error}");
-            }
-        }
-        tokio::select! {
-            () = recorded.notified() => tokio::select! {
-                () = tokio::time::sleep(EXPORT_DELAY) => {}
-                () = stop.cancelled() => {}
-            },
-            () = tokio::time::sleep(EXPORT_RETRY), if failed => {}
-            () = stop.cancelled() => {}
-        }
-    }
-}
-
-/// Deletes quarantined files whose time is over, where the user asked for that.
-async fn sweep(healer: Arc<Healer>, stop: CancellationToken) {
-    let mut daily = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        tokio::select! {
-            _ = daily.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        match healer.sweep_quarantine(chrono::Utc::now()).await {
-            Ok(0) => {}
-            Ok(gone) => tracing::info!("{gone} quarantined files were deleted after [corrupt] quarantine_keep"),
-            Err(error) => tracing::warn!("{error}"),
-        }
-    }
-}
-
-fn open_records(loaded: &Loaded) -> Result<RecordsFile, Failure> {
-    let config = &loaded.config.records;
-    let rotation = Rotation { max_size: config.max_size.0, keep: config.keep };
-    RecordsFile::open(&loaded.records_path(), rotation).map_err(|error| Failure::Other {
-        code: 77,
-        message: format!("{error}; set [records] path to a place it may write"),
-    })
 }
 
 /// What is read: the configured sources, and the bot's own output where no source covers it already.

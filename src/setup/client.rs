@@ -30,7 +30,10 @@ impl Client {
         if !socket.exists() {
             return Err(Failure::Other {
                 code: 75,
-                message: format!("failed to reach logmedic: none runs with {}; start `logmedic run`", state_dir.display()),
+                message: format!(
+                    "failed to reach logmedic: none runs with {}; start `logmedic run`",
+                    state_dir.display()
+                ),
             });
         }
         let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("failed to start: {error}"));
@@ -72,7 +75,9 @@ impl Client {
             let mut body = Vec::new();
             while let Some(part) = answer.chunk().await.map_err(lost)? {
                 if body.len() + part.len() > MAX_ANSWER {
-                    return Err(Failure::failed("failed to read the answer: it is too long; ask for fewer with --limit"));
+                    return Err(Failure::failed(
+                        "failed to read the answer: it is too long; ask for fewer with --limit",
+                    ));
                 }
                 body.extend_from_slice(&part);
             }

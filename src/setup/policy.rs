@@ -157,10 +157,7 @@ pub fn telegram(loaded: &Loaded) -> Option<TelegramSettings> {
         token,
         api_url,
         admins: telegram.admins.clone(),
-        language: match loaded.config.language {
-            config::Language::En => Lang::En,
-            config::Language::Es => Lang::Es,
-        },
+        language: language(loaded),
         templates_dir: telegram.templates.as_ref().map(|dir| dir.path.clone()),
         min_severity: telegram.min_severity,
         pace: Pace::default(),
@@ -221,4 +218,13 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[operations]", old.operations != new.operations);
     note("[[operation]]", old.operation != new.operation);
     sections
+}
+
+/// The language of what people are told.
+#[must_use]
+pub const fn language(loaded: &Loaded) -> Lang {
+    match loaded.config.language {
+        config::Language::En => Lang::En,
+        config::Language::Es => Lang::Es,
+    }
 }

@@ -73,7 +73,8 @@ async fn keep(
 ) {
     let at = Utc::now();
     let key = format!("agent:{what}:{}", at.timestamp_millis());
-    let notice = Notice { key, revision: 1, severity, story: Story::Agent { detail, remedy }, at };
+    let notice =
+        Notice { key, revision: 1, severity, story: Story::Agent { what: Some(what.to_owned()), detail, remedy }, at };
     let written = ledger.write(move |tx| {
         let json = serde_json::to_string(&run).unwrap_or_default();
         tx.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", (FACT, json))?;

@@ -56,7 +56,7 @@ fn serve(dir: &Path, vars: &[(&str, &str)]) -> tokio::task::JoinHandle<()> {
     let system = System::new(Parts {
         identity: Identity::open(ledger.clone(), &loaded.state_dir, open).unwrap(),
         ledger,
-        metrics: Metrics::new(),
+        metrics: Metrics::new(|_| {}),
         vitals: Vitals::new(),
         probes,
         settings: Arc::new(door),

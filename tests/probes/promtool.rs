@@ -29,11 +29,9 @@ fn promtool() -> Option<PathBuf> {
 #[test]
 fn d4_promtool_finds_nothing_wrong_with_the_metrics() {
     let Some(promtool) = promtool() else { return };
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(|registry| Hub::new(Settings::default()).register(registry));
     metrics.read(b"one\ntwo\n");
     metrics.detected(Duration::from_millis(1));
-    metrics.ws_connection("admin", true);
-    metrics.ws_sent("incident", Duration::from_millis(3));
     let word = str::to_owned;
     let asked = Asked {
         open: vec![(word("timeout"), 1)],

@@ -1,7 +1,7 @@
 //! A hub over a real ledger, served over TCP or over pipes in memory (where the clock stands still), and its clients.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use logmedic::ledger::{Force, Ledger};
+use logmedic::serve::auth::Caller;
 use logmedic::serve::hub::{self, Command, Commands, Gate, Guest, Hub, Pass, Settings};
 use logmedic::serve::problem::Problem;
 use logmedic::serve::ws::{Door, router};
@@ -43,14 +44,14 @@ impl House {
 
     pub fn let_in(&self, word: &str, role: Role, left: Option<Duration>) {
         let address = IpAddr::from([127, 0, 0, 1]);
-        let guest = Guest { account: word.into(), role, session: None, address, left };
+        let guest = Guest { account: word.into(), role, session: None, address, generation: None, left };
         self.guests.lock().unwrap().insert(word.into(), guest);
         self.changes.send_modify(|count| *count += 1);
     }
 }
 
 impl Gate for House {
-    fn admit(&self, pass: &Pass, headers: &HeaderMap, _: IpAddr) -> Result<Guest, Problem> {
+    fn admit(&self, pass: &Pass, headers: &HeaderMap, _: Caller) -> Result<Guest, Problem> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let word = match pass {
             Pass::Bearer(word) => Some(word.clone()),

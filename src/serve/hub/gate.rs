@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::ask::Command;
+use crate::serve::auth::Caller;
 use crate::serve::problem::Problem;
 use crate::vocab::Role;
 
@@ -35,6 +36,8 @@ pub struct Guest {
     pub session: Option<String>,
     /// From where.
     pub address: IpAddr,
+    /// With a token: which of the account's generations it is of.
+    pub generation: Option<i64>,
     /// How long the session or token is still good.
     pub left: Option<Duration>,
 }
@@ -45,7 +48,7 @@ pub trait Gate: Send + Sync + 'static {
     ///
     /// # Errors
     /// 401 when it is nobody, 429 when there were too many attempts.
-    fn admit(&self, pass: &Pass, headers: &HeaderMap, address: IpAddr) -> Result<Guest, Problem>;
+    fn admit(&self, pass: &Pass, headers: &HeaderMap, caller: Caller) -> Result<Guest, Problem>;
 
     /// A ticket that lets this guest in once, within half a minute.
     ///
