@@ -163,11 +163,10 @@ impl Notice {
     pub fn level(&self) -> Level {
         match &self.story {
             Story::Custom { level, .. } => *level,
-            Story::Incident { stage: Stage::Ended { result, .. }, .. }
-                if matches!(result, OutcomeResult::Healed | OutcomeResult::Recovered) =>
-            {
-                Level::Success
-            }
+            Story::Incident {
+                stage: Stage::Ended { result: OutcomeResult::Healed | OutcomeResult::Recovered, .. },
+                ..
+            } => Level::Success,
             Story::Probe { what, .. } if what == "up" => Level::Success,
             Story::Operation { state, .. } if state == "completed" => Level::Success,
             _ => match self.severity {
