@@ -17,6 +17,7 @@ pub mod queue;
 mod recover;
 pub mod schedule;
 mod scheduler;
+mod show;
 pub mod state;
 pub mod test;
 mod ticker;

@@ -77,7 +77,9 @@ pub struct Config {
     pub limits: Limits,
     /// How operations (repairs, commands of `[[operation]]`, maintenance) are run.
     pub operations: Operations,
-    /// Commands of your own that run as operations, by schedule or by hand.
+    /// Commands of your own that run as operations, by schedule or by hand: never through a shell, as logmedic's user, in the
+    /// configuration's directory. Lines that they write tell their progress: `37%`, `12/340`, or JSON such as
+    /// `{"progress": 37, "message": "copying"}` or `{"done": 12, "total": 340}`.
     pub operation: Vec<Operation>,
 }
 

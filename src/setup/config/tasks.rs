@@ -26,9 +26,7 @@ impl Default for Operations {
     }
 }
 
-/// A command of your own that runs as an operation: by schedule, by `logmedic operations run NAME`, from the dashboard. Never
-/// through a shell. It runs as logmedic's user in the configuration's directory. Lines that it writes tell its progress: `37%`,
-/// `12/340`, or JSON such as `{"progress": 37, "message": "copying"}` or `{"done": 12, "total": 340}`.
+/// A command of your own that runs as an operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
