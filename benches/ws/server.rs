@@ -4,7 +4,6 @@
 //! at RATE a second (0: as fast as its slowest client takes them), each stamped with the moment it was due.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +15,7 @@ use axum::serve::ListenerExt as _;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use logmedic::ledger::Ledger;
+use logmedic::serve::auth::Caller;
 use logmedic::serve::hub::{self, Command, Commands, Gate, Guest, Hub, Pass, Settings};
 use logmedic::serve::problem::Problem;
 use logmedic::serve::ws::{Door, router};
@@ -26,8 +26,15 @@ use tokio_util::sync::CancellationToken;
 struct Open(watch::Sender<u64>, Hub);
 
 impl Gate for Open {
-    fn admit(&self, _: &Pass, _: &HeaderMap, address: IpAddr) -> Result<Guest, Problem> {
-        Ok(Guest { account: "bench".into(), role: Role::Admin, session: None, address, left: None })
+    fn admit(&self, _: &Pass, _: &HeaderMap, caller: Caller) -> Result<Guest, Problem> {
+        Ok(Guest {
+            account: "bench".into(),
+            role: Role::Admin,
+            session: None,
+            address: caller.address,
+            generation: None,
+            left: None,
+        })
     }
 
     fn ticket(&self, _: &Guest) -> Result<String, Problem> {

@@ -146,6 +146,8 @@ pub enum Effect {
     Acknowledged {
         /// Which.
         incident: Id,
+        /// Who, and when.
+        by: By,
     },
     /// A download went on; not stored, the next save has it.
     Progress(Box<Job>),

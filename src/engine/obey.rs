@@ -90,6 +90,7 @@ impl State {
     fn retry(&mut self, id: Id, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         let conflict = |why: &str| Err(OrderError::Conflict(why.to_owned()));
         match &self.known(id)?.phase {
+            _ if self.known(id)?.is_probe() => conflict("its probe says when it is over; there is nothing to repeat"),
             Phase::Ended => self.reopen(id, out),
             Phase::Held { on } if on == "approval" => conflict("it waits for approval: approve or reject it"),
             Phase::Held { on } if on == "bot" => conflict("it waits for the bot's restart"),
@@ -133,9 +134,9 @@ impl State {
         let case = self.cases.get_mut(&id).ok_or_else(|| OrderError::Missing(format!("incident {id}")))?;
         // The first one counts: an answer that is sent twice changes nothing.
         if case.acknowledged.is_none() {
-            case.acknowledged = Some(by);
+            case.acknowledged = Some(by.clone());
             self.dirty.cases.insert(id);
-            out.push(Effect::Acknowledged { incident: id });
+            out.push(Effect::Acknowledged { incident: id, by });
         }
         Ok(id)
     }

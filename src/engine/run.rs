@@ -17,7 +17,8 @@ use super::{Case, Effect, Input, Row, RowKind, State};
 use crate::correlate::{Growth, Job};
 use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
-use crate::ledger::store::{Change, SilenceRow};
+use crate::ledger::notifications::Silence;
+use crate::ledger::store::Change;
 use crate::ledger::{Error, Force, Ledger};
 use crate::operate::Operations;
 use crate::outbox::TelegramSettings;
@@ -287,7 +288,9 @@ impl Loop {
                     changes.push(Change::Notice(notice));
                 }
                 Effect::Silence(silence) => changes.push(Change::Silence(silence_of(*silence))),
-                Effect::Acknowledged { incident } => changes.push(Change::Acknowledged(incident.to_string())),
+                Effect::Acknowledged { incident, by } => {
+                    changes.push(Change::Acknowledged { incident: incident.to_string(), by: by.by, at: by.at });
+                }
                 Effect::Start(_)
                 | Effect::Cancel(_)
                 | Effect::Bot { .. }
@@ -484,12 +487,12 @@ impl Loop {
     }
 }
 
-fn silence_of(silence: super::Silence) -> SilenceRow {
-    SilenceRow {
-        incident: silence.incident.to_string(),
-        class: silence.class.as_str(),
-        subject: silence.subject,
-        by: silence.by,
+fn silence_of(silence: super::Silence) -> Silence {
+    Silence {
+        class: silence.class.to_string(),
+        subject: silence.subject.value,
+        incident: Some(silence.incident.to_string()),
+        account: silence.by,
         reason: silence.reason,
         at: rfc3339(silence.at),
         until: rfc3339(silence.until),
@@ -523,7 +526,7 @@ fn latest(changes: Vec<Change>) -> Vec<Change> {
                 seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
             }
             Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
-            Change::Record { .. } | Change::Unclassified(_) | Change::Silence(_) | Change::Acknowledged(_) => true,
+            Change::Record { .. } | Change::Unclassified(_) | Change::Silence(_) | Change::Acknowledged { .. } => true,
         })
         .collect();
     kept.reverse();

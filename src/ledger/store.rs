@@ -2,9 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use chrono::{DateTime, Utc};
+
+use super::notifications::{self, Silence};
 use super::{Error, Force, Ledger, outbox};
 use crate::acquire::Checkpoint;
-use crate::vocab::{Notice, Subject};
+use crate::vocab::Notice;
 
 /// How many records stay in the database after they are in the records file.
 const RECORDS_KEPT: u64 = 50_000;
@@ -49,9 +52,16 @@ pub enum Change {
     /// Owe people a notice.
     Notice(Box<Notice>),
     /// Tell nobody of something for a while.
-    Silence(SilenceRow),
+    Silence(Silence),
     /// Somebody has seen this incident: what was told of it is read.
-    Acknowledged(String),
+    Acknowledged {
+        /// Which incident.
+        incident: String,
+        /// By whom.
+        by: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Events that read like errors came, and no rule knows them.
     Unclassified(Unclassified),
     /// A stream was worked off so far.
@@ -68,25 +78,6 @@ pub enum Change {
         /// The stream's key within it.
         stream: String,
     },
-}
-
-/// Nobody is told of a class and subject for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SilenceRow {
-    /// The incident by which it was asked for.
-    pub incident: String,
-    /// The class.
-    pub class: &'static str,
-    /// The subject.
-    pub subject: Subject,
-    /// Who asked for it.
-    pub by: String,
-    /// Why.
-    pub reason: String,
-    /// When it was asked for, RFC 3339.
-    pub at: String,
-    /// How long, RFC 3339.
-    pub until: String,
 }
 
 /// Events that read like errors and are alike, though no rule knows them.
@@ -261,19 +252,10 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
             .prepare_cached("INSERT INTO record (seq, incident, json) VALUES (?1, ?2, ?3)")?
             .execute((sql(*seq), incident, json)),
         Change::Notice(notice) => return outbox::put(tx, notice),
-        Change::Silence(silence) => {
-            let (class, subject) = (silence.class, &silence.subject.value);
-            tx.prepare_cached("DELETE FROM silence WHERE class = ?1 AND subject = ?2")?.execute((class, subject))?;
-            tx.prepare_cached(
-                "INSERT INTO silence (class, subject, incident, account, reason, at, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![class, subject, silence.incident, silence.by, silence.reason, silence.at, silence.until])
+        Change::Silence(silence) => return notifications::silence(tx, silence),
+        Change::Acknowledged { incident, by, at } => {
+            return notifications::acknowledge(tx, incident, by, *at).map(drop);
         }
-        Change::Acknowledged(incident) => tx
-            .prepare_cached(
-                "UPDATE notification SET read_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = ?1 AND read_at IS NULL",
-            )?
-            .execute([incident]),
         Change::Unclassified(event) => return note_unclassified(tx, event),
         Change::Checkpoint { stream, checkpoint } => {
             let json =

@@ -207,14 +207,9 @@ mod tests {
     use super::*;
 
     fn filled() -> Metrics {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(|_| {});
         metrics.read(b"one\ntwo\nthr");
         metrics.detected(Duration::from_micros(800));
-        metrics.ws_connection("viewer", true);
-        metrics.ws_connection("viewer", true);
-        metrics.ws_connection("viewer", false);
-        metrics.ws_sent("job", Duration::from_millis(2));
-        metrics.ws_broadcast();
         metrics
     }
 
@@ -236,11 +231,6 @@ mod tests {
             "logmedic_incidents_open{class=\"timeout\"} 2",
             "logmedic_tail_lag_bytes{source=\"bot\"} 17",
             "logmedic_notifications_total{channel=\"telegram\",result=\"sent\"} 3",
-            "logmedic_ws_connections{role=\"viewer\"} 1",
-            "logmedic_ws_messages_sent_total{topic=\"job\"} 1",
-            "logmedic_ws_broadcasts_total 1",
-            "logmedic_ws_send_errors_total 0",
-            "logmedic_ws_delivery_seconds_count{topic=\"job\"} 1",
             "logmedic_operations{state=\"running\"} 1",
             "logmedic_disk_free_bytes{root=\"models \\\"x\\\"\\n\"} 5",
             "logmedic_detection_latency_seconds_count 1",

@@ -1,10 +1,30 @@
-//! The socket in the state directory, for this machine's own commands. I/O.
+//! Accepts connections: of the network, and on the socket in the state directory, for this machine's own commands. I/O.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+/// The network.
+pub struct Network(pub TcpListener);
+
+impl axum::serve::Listener for Network {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
+        // Frames are small and must not wait for each other. Refused, they do.
+        let _ = stream.set_nodelay(true);
+        (stream, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
 
 /// The socket's name in the state directory.
 pub const SOCKET: &str = "api.sock";

@@ -11,10 +11,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::auth::{Identity, Peer};
 use super::guard::Guard;
+use super::listen::Network;
 use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
@@ -35,8 +37,21 @@ pub const BASE: &str = "/api/v1";
     title = "logmedic",
     description = "What logmedic sees, does and asks for. Errors are RFC 9457 problems with a stable `code`; times are RFC 3339 in UTC, durations in `_ms` or `_s`, sizes in bytes; lists take `limit` and `cursor`.",
     license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
-))]
+), modifiers(&Ways), security(("cookie" = []), ("token" = [])))]
 struct Description;
+
+/// How a client shows who it is.
+struct Ways;
+
+impl utoipa::Modify for Ways {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let cookie = ApiKey::Cookie(ApiKeyValue::new("logmedic"));
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let parts = openapi.components.get_or_insert_default();
+        parts.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
+        parts.add_security_scheme("token", SecurityScheme::Http(token));
+    }
+}
 
 /// What the routes work with.
 pub struct Parts {
@@ -59,7 +74,6 @@ pub struct Parts {
 }
 
 /// All routes, and their description.
-#[must_use]
 pub fn routes(parts: Parts) -> (Router, OpenApi) {
     let Parts { ledger, book, orders, operations, identity, centre, door, system } = parts;
     let api = OpenApiRouter::new()
@@ -76,7 +90,6 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
 }
 
 /// The server: every route behind the guard.
-#[must_use]
 pub fn service(parts: Parts, guard: Guard) -> Router {
     let (router, description) = routes(parts);
     let text: Arc<str> = description.to_json().unwrap_or_default().into();
@@ -94,7 +107,8 @@ pub fn service(parts: Parts, guard: Guard) -> Router {
 pub async fn run(service: Router, network: Option<TcpListener>, local: Option<UnixListener>, stop: CancellationToken) {
     let service = service.into_make_service_with_connect_info::<Peer>();
     let network = network.map(|listener| {
-        let served = axum::serve(listener, service.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let served =
+            axum::serve(Network(listener), service.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
         tokio::spawn(served.into_future())
     });
     let local = local.map(|listener| {

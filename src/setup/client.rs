@@ -48,14 +48,6 @@ impl Client {
         Ok(Self { http, runtime })
     }
 
-    /// Reads what `path` (below `/api/v1/`) has.
-    ///
-    /// # Errors
-    /// When the agent does not answer or says no.
-    pub fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.call(self.http.get(address(path)))
-    }
-
     /// Sends `body` to `path` (below `/api/v1/`).
     ///
     /// # Errors

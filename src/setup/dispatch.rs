@@ -40,7 +40,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Status(args) => commands::status::status(args, file, &around),
         Command::Incidents(args) => commands::status::incidents(&args, file, &around),
         Command::Jobs(args) => commands::status::jobs(&args, file, &around),
-        Command::Ws(command) => commands::ws::ws(command, &mut commands::stdout()),
+        Command::Ws(command) => commands::ws::ws(command, file, &around, &mut commands::stdout()),
         Command::Operations(args) => commands::operations::operations(&args, file, &around),
         Command::Notifications(args) => commands::notifications::run(args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),

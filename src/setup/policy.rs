@@ -139,7 +139,7 @@ pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate:
         commands: commands.collect(),
         marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
         directory: around.cwd.join(loaded.base_dir(around)),
-        production: false,
+        production: loaded.config.server.production,
         seed,
     }
 }

@@ -193,11 +193,12 @@ fn spawn(
         door: way,
         system,
     };
+    let connected = hub.clone();
     let service = service(parts, Guard::new(guard, identity.clone()));
     vec![
         tokio::spawn(run::run(service, network, local, stop.clone())),
         tokio::spawn(hub::run(hub, wanted.ledger, render, gate, stop.clone())),
-        tokio::spawn(identity.tend(stop.clone())),
+        tokio::spawn(identity.tend(move || connected.has_clients(), stop.clone())),
         tokio::spawn(moving),
     ]
 }

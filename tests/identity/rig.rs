@@ -75,7 +75,7 @@ impl Rig {
         let service = router.into_make_service_with_connect_info::<Peer>();
         tokio::spawn(axum::serve(listener, service.clone()).into_future());
         tokio::spawn(axum::serve(unix, service).into_future());
-        tokio::spawn(identity.clone().tend(tokio_util::sync::CancellationToken::new()));
+        tokio::spawn(identity.clone().tend(|| true, tokio_util::sync::CancellationToken::new()));
         Self { dir, ledger, identity, address, api }
     }
 

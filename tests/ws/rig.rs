@@ -43,7 +43,7 @@ impl House {
     }
 
     pub fn let_in(&self, word: &str, role: Role, left: Option<Duration>) {
-        let address = IpAddr::from([127, 0, 0, 1]);
+        let address = std::net::IpAddr::from([127, 0, 0, 1]);
         let guest = Guest { account: word.into(), role, session: None, address, generation: None, left };
         self.guests.lock().unwrap().insert(word.into(), guest);
         self.changes.send_modify(|count| *count += 1);

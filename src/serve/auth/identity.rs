@@ -19,8 +19,12 @@ use crate::ledger::identity::{self as store, Session};
 use crate::ledger::{Force, Ledger};
 use crate::serve::problem::Problem;
 
-/// How often changes by another process (`logmedic user …`) are looked for. By this process they are known at once.
+/// How often changes by another process (`logmedic user …`) are looked for while somebody is connected. By this process
+/// they are known at once.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The same while nobody is: each request looks for itself.
+const LOOK_IDLE: Duration = Duration::from_secs(10);
 
 /// How often what has ended is let go.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -82,14 +86,13 @@ impl Identity {
         })))
     }
 
-    /// Follows the changes of other processes and lets go what has ended, until `stop`.
-    pub async fn tend(self, stop: CancellationToken) {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Follows the changes of other processes and lets go what has ended, until `stop`. `busy` tells whether somebody holds
+    /// a live connection.
+    pub async fn tend(self, busy: impl Fn() -> bool + Send + Sync, stop: CancellationToken) {
         let mut pruned: Option<Instant> = None;
         loop {
             tokio::select! {
-                _ = look.tick() => {}
+                () = tokio::time::sleep(if busy() { LOOK_EVERY } else { LOOK_IDLE }) => {}
                 () = stop.cancelled() => return,
             }
             self.look();

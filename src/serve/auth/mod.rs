@@ -27,6 +27,7 @@ use chrono::{DateTime, Utc};
 use tokio::net::{TcpListener, UnixListener};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::listen::Network;
 use super::problem::Problem;
 use crate::vocab::Role;
 
@@ -107,6 +108,12 @@ impl Peer {
 
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self::Tcp(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, Network>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Network>) -> Self {
         Self::Tcp(*stream.remote_addr())
     }
 }

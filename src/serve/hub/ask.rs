@@ -72,8 +72,8 @@ impl Command {
     #[must_use]
     pub const fn least_role(&self) -> Role {
         match self {
-            Self::Notifications { .. } => Role::Viewer,
-            Self::MarkRead { .. } | Self::Clear | Self::Operation { .. } => Role::Operator,
+            Self::Notifications { .. } | Self::MarkRead { .. } => Role::Viewer,
+            Self::Clear | Self::Operation { .. } => Role::Operator,
         }
     }
 }

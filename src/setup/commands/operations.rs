@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Done, Failure, json_line, stdout};
 use crate::ledger::operations::{self as rows, Filter};
 use crate::ledger::{Ledger, rusqlite};
 use crate::operate::{Kind, Operation, State};
 use crate::setup::agent::state_failure;
+use crate::setup::client::Client;
 use crate::setup::load::{self, Surroundings};
 use crate::vocab::{clean_line, rfc3339, shorten};
 
@@ -20,9 +21,55 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Characters of a sentence in a table.
 const SHOWN: usize = 60;
 
+/// What an operation is asked to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Order {
+    /// Hold still at the next safe point.
+    Pause {
+        /// Which.
+        id: String,
+    },
+    /// Go on.
+    Resume {
+        /// Which.
+        id: String,
+    },
+    /// End at the next safe point.
+    Cancel {
+        /// Which.
+        id: String,
+    },
+    /// Begin a command of `[[operation]]` now.
+    Run {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Order {
+    /// The route, below `/api/v1/`.
+    fn route(&self) -> String {
+        match self {
+            Self::Pause { id } => format!("operations/{}/pause", in_path(id)),
+            Self::Resume { id } => format!("operations/{}/resume", in_path(id)),
+            Self::Cancel { id } => format!("operations/{}/cancel", in_path(id)),
+            Self::Run { name } => format!("operations/custom/{}", in_path(name)),
+        }
+    }
+}
+
+/// A word as one part of a path.
+fn in_path(word: &str) -> String {
+    url::form_urlencoded::byte_serialize(word.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
 /// `operations`.
 #[derive(Clone, Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
+    /// Ask the running agent for something.
+    #[command(subcommand)]
+    pub order: Option<Order>,
     /// One of them, with its report.
     pub id: Option<String>,
     /// One JSON object a line.
@@ -54,6 +101,14 @@ pub fn operations(args: &Args, file: Option<&Path>, around: &Surroundings) -> Do
         None
     };
     let mut out = stdout();
+    if let Some(order) = &args.order {
+        let value = Client::of(&loaded.state_dir)?.post(&order.route(), &serde_json::json!({}))?;
+        let operation: Operation = serde_json::from_value(value)
+            .map_err(|error| Failure::failed(format!("failed to read the answer: {error}")))?;
+        show(&mut out, &operation, args.json)?;
+        out.flush()?;
+        return Ok(0);
+    }
     if let Some(id) = &args.id {
         return one(args, id, db.as_ref(), &mut out);
     }

@@ -1,7 +1,7 @@
 //! `logmedic ws tail`: shows what the hub tells, and connects again by itself.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,6 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::{Done, Failure};
+use crate::serve::listen::SOCKET;
+use crate::setup::load::{self, Surroundings};
 use crate::vocab::{Secret, clean_line, json_text, shorten};
 
 /// What is shown when no topic is named: everything that changes; log lines need a role and are many.
@@ -56,9 +58,9 @@ pub struct TailArgs {
     /// The frames as they came, one a line.
     #[arg(long)]
     pub json: bool,
-    /// The server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7878", env = "LOGMEDIC_URL")]
-    pub url: String,
+    /// The server. Without it: the agent on this machine, by the socket in its state directory, without a token.
+    #[arg(long, value_name = "URL", env = "LOGMEDIC_URL")]
+    pub url: Option<String>,
     /// File that holds the token; `logmedic token create` makes one.
     #[arg(long, value_name = "FILE", env = "LOGMEDIC_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
@@ -71,11 +73,15 @@ pub struct TailArgs {
 ///
 /// # Errors
 /// When the server refuses (77), cannot be reached at first (75), or the output cannot be written.
-pub fn ws(command: WsCommand, out: &mut impl Write) -> Done {
+pub fn ws(command: WsCommand, file: Option<&Path>, around: &Surroundings, out: &mut impl Write) -> Done {
     let WsCommand::Tail(args) = command;
+    let socket = match args.url {
+        Some(_) => None,
+        None => Some(load::load(file, around)?.state_dir.join(SOCKET)),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("failed to start: {error}")))?;
-    runtime.block_on(Tail::new(args)?.follow(out))
+    runtime.block_on(Tail::new(args, socket)?.follow(out))
 }
 
 /// What we need of a frame.
@@ -93,6 +99,10 @@ struct Frame {
 
 struct Tail {
     args: TailArgs,
+    /// Where routes are.
+    base: String,
+    /// The same for people.
+    place: String,
     token: Option<Secret>,
     client: reqwest::Client,
     /// The last number that was seen, and its epoch.
@@ -109,7 +119,7 @@ enum Ended {
 }
 
 impl Tail {
-    fn new(args: TailArgs) -> Result<Self, Failure> {
+    fn new(args: TailArgs, socket: Option<PathBuf>) -> Result<Self, Failure> {
         let token = match &args.token_file {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
@@ -118,9 +128,15 @@ impl Tail {
             None => None,
         };
         // The agent is on this machine or named by its user: a proxy for the world has no part in it.
-        let client = reqwest::Client::builder().http1_only().no_proxy().connect_timeout(ANSWER).build();
+        let client = reqwest::Client::builder().http1_only().no_proxy().connect_timeout(ANSWER);
+        let client = match &socket {
+            Some(socket) => client.unix_socket(socket.as_path()).build(),
+            None => client.build(),
+        };
         let client = client.map_err(|error| Failure::failed(format!("failed to start: {error}")))?;
-        Ok(Self { args, token, client, seen: None, shown: 0 })
+        let base = args.url.clone().unwrap_or_else(|| "http://localhost".to_owned());
+        let place = socket.map_or_else(|| base.clone(), |socket| socket.display().to_string());
+        Ok(Self { args, base, place, token, client, seen: None, shown: 0 })
     }
 
     async fn follow(mut self, out: &mut impl Write) -> Done {
@@ -129,7 +145,7 @@ impl Tail {
             match self.session(out).await? {
                 Ended::Enough => return Ok(0),
                 Ended::Broke { lived: false, why } if self.seen.is_none() => {
-                    let message = format!("failed to reach {}: {why}; is `logmedic run` running there?", self.args.url);
+                    let message = format!("failed to reach {}: {why}; is `logmedic run` running there?", self.place);
                     return Err(Failure::Other { code: 75, message });
                 }
                 Ended::Broke { lived, why } => {
@@ -147,7 +163,7 @@ impl Tail {
         let broke = |lived, why: &dyn std::fmt::Display| Ok(Ended::Broke { lived, why: why.to_string() });
         let mut request = self
             .client
-            .get(format!("{}/api/v1/ws", self.args.url.trim_end_matches('/')))
+            .get(format!("{}/api/v1/ws", self.base.trim_end_matches('/')))
             .header("connection", "upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
