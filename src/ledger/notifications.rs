@@ -312,6 +312,7 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<()> {
 
 /// A number of entries or deliveries of one sort in one stretch of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = NotificationCount)]
 pub struct Count {
     /// The beginning of the hour or day: `2026-11-22T01`, `2026-11-22`.
     pub at: String,
@@ -326,6 +327,7 @@ pub struct Count {
 
 /// What the notification centre holds and how deliveries went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = NotificationStats)]
 pub struct Stats {
     /// Entries.
     pub total: i64,

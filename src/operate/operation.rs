@@ -173,7 +173,7 @@ pub struct Operation {
     pub report: Option<Report>,
     /// What it was given.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub input: serde_json::Value,
 }
 

@@ -18,6 +18,7 @@ pub const MOST: u64 = 100_000;
 
 /// What to count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TestCount)]
 #[serde(default, deny_unknown_fields)]
 pub struct Count {
     /// How many items, 1 to 100000.
@@ -25,7 +26,7 @@ pub struct Count {
     /// How long each takes, in milliseconds; all together ten minutes at most.
     pub item_ms: u64,
     /// Every so many fails; 0: none.
-    pub fail_every: u64,
+    pub fail_every: u32,
     /// Whether it begins again when logmedic stopped in the middle of it.
     pub resume: bool,
 }
@@ -66,7 +67,7 @@ impl Worker for Count {
                 if wait(&mut control, Duration::from_millis(self.item_ms)).await.is_err() {
                     return Outcome::cancelled(format!("stopped after {} of {} items", item - 1, self.items));
                 }
-                if self.fail_every > 0 && item % self.fail_every == 0 {
+                if self.fail_every > 0 && item % u64::from(self.fail_every) == 0 {
                     failed += 1;
                 } else {
                     succeeded += 1;

@@ -124,6 +124,7 @@ pub struct IncidentStory {
 #[serde(deny_unknown_fields)]
 pub struct SilenceOrder {
     /// Seconds from now, up to a year.
+    #[schema(minimum = 1, maximum = 31_622_400)]
     seconds: u32,
     /// Why.
     #[serde(default)]

@@ -69,7 +69,7 @@ pub struct TestOrder {
     /// How long each takes, in milliseconds; all together ten minutes at most.
     item_ms: u64,
     /// Every so many fails; 0: none.
-    fail_every: u64,
+    fail_every: u32,
     /// Whether it begins again when logmedic stopped in the middle of it.
     resume: bool,
 }
@@ -210,7 +210,7 @@ async fn custom(
 }
 
 /// Counts, for trying things out. Refused in production.
-#[utoipa::path(post, path = "/operations/test", tag = "operations", request_body = TestOrder,
+#[utoipa::path(post, path = "/operations/test", tag = "operations", request_body = Option<TestOrder>,
     responses((status = 202, body = Operation), (status = 400, body = Problem), (status = 403, body = Problem)))]
 async fn test(
     State(operations): State<Operations>,

@@ -20,6 +20,7 @@ pub const MAX_LIMIT: u32 = 200;
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 pub struct PageQuery {
     /// Items at most, 1 to 200; 50 when not said.
+    #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -45,8 +46,8 @@ impl PageQuery {
             return Err(Problem::bad("bad_limit", format!("limit is {limit}; it must be 1 to {MAX_LIMIT}")));
         }
         let bad = || Problem::bad("bad_cursor", "the cursor is not one that this server gave out; begin without one");
-        let place = match &self.cursor {
-            None => None,
+        let place = match self.cursor.as_deref() {
+            None | Some("") => None,
             Some(cursor) if cursor.len() > 128 => return Err(bad()),
             Some(cursor) => {
                 let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;

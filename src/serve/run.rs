@@ -9,9 +9,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::auth::{Identity, Peer};
@@ -21,7 +19,7 @@ use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, incidents, jobs, notifications, operations, rules, system, ws};
+use super::{audit, auth, describe, incidents, jobs, notifications, operations, rules, system, ws};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -31,27 +29,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Where every route is.
 pub const BASE: &str = "/api/v1";
-
-#[derive(utoipa::OpenApi)]
-#[openapi(info(
-    title = "logmedic",
-    description = "What logmedic sees, does and asks for. Errors are RFC 9457 problems with a stable `code`; times are RFC 3339 in UTC, durations in `_ms` or `_s`, sizes in bytes; lists take `limit` and `cursor`.",
-    license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
-), modifiers(&Ways), security(("cookie" = []), ("token" = [])))]
-struct Description;
-
-/// How a client shows who it is.
-struct Ways;
-
-impl utoipa::Modify for Ways {
-    fn modify(&self, openapi: &mut OpenApi) {
-        let cookie = ApiKey::Cookie(ApiKeyValue::new("logmedic"));
-        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        let parts = openapi.components.get_or_insert_default();
-        parts.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
-        parts.add_security_scheme("token", SecurityScheme::Http(token));
-    }
-}
 
 /// What the routes work with.
 pub struct Parts {
@@ -86,7 +63,9 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(rules::router(ledger, book, identity))
         .merge(system::router(system.clone()))
         .merge(ws::router::<Door>().with_state(door));
-    OpenApiRouter::with_openapi(Description::openapi()).nest(BASE, api).merge(system::live(system)).split_for_parts()
+    let (router, description) =
+        OpenApiRouter::with_openapi(describe::base()).nest(BASE, api).merge(system::live(system)).split_for_parts();
+    (router, describe::complete(description))
 }
 
 /// The server: every route behind the guard.

@@ -124,9 +124,15 @@ async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     own_page(&*door.gate, &headers)?;
-    let upgrade = upgrade.map_err(|error| {
-        Problem::new(StatusCode::UPGRADE_REQUIRED, "no_websocket", format!("this is a WebSocket: {error}"))
-    })?;
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            // Strangers are not told what is here.
+            door.gate.admit(&Pass::Headers, &headers, caller)?;
+            let detail = format!("this is a WebSocket: {error}");
+            return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, "no_websocket", detail));
+        }
+    };
     let token = upgrade.requested_protocols().filter_map(|word| word.to_str().ok()?.strip_prefix(BEARER)).next();
     let pass = match (&query.ticket, token) {
         (Some(ticket), _) => Pass::Ticket(ticket.clone()),

@@ -29,7 +29,9 @@ fn promtool() -> Option<PathBuf> {
 #[test]
 fn d4_promtool_finds_nothing_wrong_with_the_metrics() {
     let Some(promtool) = promtool() else { return };
-    let metrics = Metrics::new(|registry| logmedic::serve::hub::Hub::new(logmedic::serve::hub::Settings::default()).register(registry));
+    let metrics = Metrics::new(|registry| {
+        logmedic::serve::hub::Hub::new(logmedic::serve::hub::Settings::default()).register(registry)
+    });
     metrics.read(b"one\ntwo\n");
     metrics.detected(Duration::from_millis(1));
     let word = str::to_owned;

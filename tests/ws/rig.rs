@@ -211,6 +211,16 @@ impl Server {
         Client::over(here, "pipe", path, headers).await.unwrap()
     }
 
+    /// Waits until the hub has told everything up to this number.
+    pub async fn told(&self, seq: u64) {
+        let wait = async {
+            while self.hub.place().seq < seq {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the hub reads what was committed");
+    }
+
     /// A client with this word that has been greeted.
     pub async fn client(&self, word: &str) -> Client {
         let mut client = self.connect("/ws", &[("authorization", &format!("Bearer {word}"))]).await.unwrap();

@@ -56,6 +56,7 @@ pub struct Connections {
 
 /// How the hub is and what it did since it started.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = HubStats)]
 pub struct Stats {
     /// Connections now.
     pub connections: Connections,
