@@ -42,7 +42,8 @@ impl Count {
     #[must_use]
     pub fn is_fine(&self) -> bool {
         let longest = u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX);
-        (1..=MOST).contains(&self.items) && self.items.saturating_mul(self.item_ms) <= longest
+        let fails = u64::from(self.fail_every) <= MOST;
+        fails && (1..=MOST).contains(&self.items) && self.items.saturating_mul(self.item_ms) <= longest
     }
 }
 

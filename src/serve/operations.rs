@@ -65,10 +65,13 @@ pub struct TestOrder {
     /// How urgent it is.
     priority: Priority,
     /// How many items, 1 to 100000.
+    #[schema(minimum = 1, maximum = 100_000)]
     items: u64,
     /// How long each takes, in milliseconds; all together ten minutes at most.
+    #[schema(maximum = 600_000)]
     item_ms: u64,
     /// Every so many fails; 0: none.
+    #[schema(maximum = 100_000)]
     fail_every: u32,
     /// Whether it begins again when logmedic stopped in the middle of it.
     resume: bool,
