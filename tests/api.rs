@@ -238,12 +238,12 @@ fn d3_a_fault_is_told_as_it_happens() {
     let house = House::new("");
     let mut tail = house.night.command(&["ws", "tail", "--json", "--limit", "6"]);
     let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     let stats = || house.get("ws/stats")["connections"]["total"].as_u64().unwrap();
     until("the tail to be connected", || (stats() == 1).then_some(()));
     house.fault("ana");
     let mut types = Vec::new();
-    while let Some(line) = lines.next() {
+    for line in lines {
         let frame: Value = serde_json::from_str(&line.unwrap()).unwrap();
         types.push(frame["type"].as_str().unwrap().to_owned());
         if frame["type"] == "incident_closed" {
@@ -254,6 +254,26 @@ fn d3_a_fault_is_told_as_it_happens() {
     tail.kill().unwrap();
     tail.wait().unwrap();
     assert!(types.iter().any(|kind| kind == "incident_opened" || kind == "incident_updated"), "{types:?}");
+}
+
+#[test]
+fn d3_log_lines_pass_by_without_their_secrets() {
+    let house = House::new("");
+    let mut tail = house.night.command(&["ws", "tail", "--json", "--topic", "log"]);
+    let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let stats = || house.get("ws/stats")["connections"]["total"].as_u64().unwrap();
+    until("the tail to be connected", || (stats() == 1).then_some(()));
+    house.night.say("getMe of 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw\nLMTEST denied\n");
+    let mut frames = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut log = || frames.find(|frame| frame["type"] == "log").unwrap()["data"].clone();
+    let first = log();
+    let text = first["text"].as_str().unwrap();
+    assert!(text.starts_with("getMe of") && !text.contains("AAHdq"), "{text}");
+    assert_eq!((&first["source"], &first["class"]), (&"bot".into(), &Value::Null));
+    assert_eq!(log()["class"], "auth");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
 }
 
 #[test]

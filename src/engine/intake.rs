@@ -14,7 +14,7 @@ use crate::classify::{Hit, Rules, Signal};
 use crate::correlate::{Item, Meaning};
 use crate::ledger::store::{Change, Unclassified};
 use crate::publish::metrics::Metrics;
-use crate::vocab::{Captures, redact, rfc3339, shorten};
+use crate::vocab::{Captures, Class, redact, rfc3339, shorten};
 
 /// How much of an event's text goes into records: enough for the cause and its surroundings.
 const TEXT_MAX: usize = 16 * 1024;
@@ -83,12 +83,31 @@ impl Found {
     }
 }
 
+/// An event as it passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Passing<'a> {
+    /// The log source.
+    pub source: &'a str,
+    /// What it says, as it was written: whoever shows it hides secrets and cuts it.
+    pub text: &'a [u8],
+    /// When it was written, or read.
+    pub at: DateTime<Utc>,
+    /// What went wrong.
+    pub class: Option<Class>,
+    /// The rule that says so.
+    pub rule: Option<&'a str>,
+}
+
+/// Looks on while events pass. Called on the engine's thread: it must be quick.
+pub type Onlooker = Box<dyn Fn(&Passing<'_>) + Send + Sync>;
+
 /// Works until the readers are done. `join_wait` is how long an unfinished event waits for more lines.
 pub async fn run(
     mut reads: mpsc::Receiver<Read>,
     rules: watch::Receiver<Arc<RuleBook>>,
     join_wait: Duration,
     metrics: Metrics,
+    onlooker: Onlooker,
     out: mpsc::Sender<Batch>,
 ) {
     let mut intake = Intake {
@@ -96,6 +115,7 @@ pub async fn run(
         rules,
         join_wait,
         metrics,
+        onlooker,
         zone: chrono::Local::now().offset().local_minus_utc(),
         out,
     };
@@ -135,6 +155,7 @@ struct Intake {
     rules: watch::Receiver<Arc<RuleBook>>,
     join_wait: Duration,
     metrics: Metrics,
+    onlooker: Onlooker,
     zone: i32,
     out: mpsc::Sender<Batch>,
 }
@@ -208,7 +229,10 @@ impl Intake {
         }
         place.flush_at = None;
         let Some(event) = place.assembler.take_pending() else { return Some(()) };
-        let items = items(found, &event, self.zone, super::run::wall());
+        let now = super::run::wall();
+        let source = place.source.clone();
+        self.show(&source, &event, &found, now);
+        let items = items(found, &event, self.zone, now);
         self.send(stream, items).await
     }
 
@@ -280,6 +304,7 @@ impl Intake {
         for event in events {
             let known = place.asked == Some((event.offset, event.text.len()));
             let found = if known { Found::default() } else { Found::of(&book, &event.text) };
+            self.show(&place.source, &event, &found, now);
             if found.is_nothing()
                 && let Some(shape) = book.unclassified(&event.text)
             {
@@ -297,6 +322,12 @@ impl Intake {
             place.unsaved_since.get_or_insert_with(Instant::now);
         }
         Some(())
+    }
+
+    fn show(&self, source: &str, event: &RawEvent, found: &Found, now: DateTime<Utc>) {
+        let at = event.stamp.as_ref().map_or(now, |stamp| stamp.to_utc(self.zone, now));
+        let (class, rule) = found.hit.as_ref().map_or((None, None), |hit| (Some(hit.class), Some(hit.rule.as_str())));
+        (self.onlooker)(&Passing { source, text: &event.text, at, class, rule });
     }
 
     async fn send(&mut self, stream: StreamId, items: Vec<Item>) -> Option<()> {

@@ -60,7 +60,7 @@ impl Default for ChannelPace {
             backoff_cap: seconds(300),
             limited: seconds(30),
             patience: seconds(300),
-            sense: seconds(2),
+            sense: seconds(5),
             housekeeping: seconds(60),
             ledger_retry: seconds(5),
             drain: seconds(5),

@@ -148,6 +148,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         rules.clone(),
         loaded.config.limits.join_wait.0,
         metrics.clone(),
+        serve::onlooker(hub.clone()),
         batches_in,
     ));
     let parts = Parts {

@@ -4,8 +4,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::to_value;
+use serde_json::{json, to_value};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::load::Loaded;
 use super::{policy, reload};
 use crate::correlate::Job;
+use crate::engine::intake::Onlooker;
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -30,7 +32,13 @@ use crate::serve::run::{self, service};
 use crate::serve::system::{self, Place, System};
 use crate::serve::ws::Door;
 use crate::serve::{door, jobs, listen, render};
-use crate::vocab::redact;
+use crate::vocab::{redact, rfc3339};
+
+/// How much of an event is shown as it passes, in bytes.
+const LINE_MAX: usize = 2_048;
+
+/// How often it is told how logmedic is.
+const PULSE: Duration = Duration::from_secs(5);
 
 /// What the interface shows and drives.
 pub struct Wanted {
@@ -181,6 +189,7 @@ fn spawn(
     });
     let guard =
         guard::Settings { listen, hosts: server.hosts.clone(), trusted_proxies: server.trusted_proxies.clone() };
+    let pulse = pulse(hub.clone(), system.clone(), stop.clone());
     let render = render::render(centre.clone(), wanted.operations.clone());
     let moving = pass_on(hub.clone(), wanted.progress, wanted.operations.clone(), stop.clone());
     let parts = run::Parts {
@@ -200,7 +209,38 @@ fn spawn(
         tokio::spawn(hub::run(hub, wanted.ledger, render, gate, stop.clone())),
         tokio::spawn(identity.tend(move || connected.has_clients(), stop.clone())),
         tokio::spawn(moving),
+        tokio::spawn(pulse),
     ]
+}
+
+/// Shows log lines to whoever is connected; nothing is made of them while nobody is.
+pub fn onlooker(hub: Hub) -> Onlooker {
+    Box::new(move |passing| {
+        if !hub.has_clients() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&passing.text[..passing.text.len().min(LINE_MAX)]);
+        let data = json!({
+            "source": passing.source, "at": rfc3339(passing.at), "text": redact(&text),
+            "class": passing.class.map(|class| class.as_str()), "rule": passing.rule,
+        });
+        hub.ephemeral(Topic::Log, Kind::Log, data);
+    })
+}
+
+/// Tells who is connected how logmedic is, a few times a minute.
+async fn pulse(hub: Hub, system: System, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PULSE) => {}
+        }
+        if hub.has_clients() {
+            let health = to_value(system.health().await).unwrap_or_default();
+            hub.progress(Topic::System, "health", Kind::SystemStatus, health);
+            hub.progress(Topic::Stats, "hub", Kind::Stats, to_value(hub.stats(false)).unwrap_or_default());
+        }
+    }
 }
 
 /// Tells the hub how far downloads and operations are, between what is stored of them.
