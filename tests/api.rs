@@ -217,6 +217,10 @@ fn d1_the_setup_link_makes_the_first_admin_once() {
         let said = house.night.text("err");
         said.contains("/setup#").then_some(said)
     });
+    let page = house.send(Client::new().get(format!("{}/setup", house.url)));
+    assert!(page.status == StatusCode::OK && page.text.contains("/setup.js"), "{}", page.text);
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
     let secret = said.split("/setup#").nth(1).unwrap().lines().next().unwrap().trim().to_owned();
     let client = Client::new();
     let setup = |name: &str| {
@@ -254,6 +258,22 @@ fn d3_a_fault_is_told_as_it_happens() {
     tail.kill().unwrap();
     tail.wait().unwrap();
     assert!(types.iter().any(|kind| kind == "incident_opened" || kind == "incident_updated"), "{types:?}");
+}
+
+#[test]
+fn b4_lists_go_on_with_follow() {
+    let house = House::new("");
+    house.fault("before");
+    let mut follow = house.night.command(&["incidents", "--follow", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut cases = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let of = |case: &Value, name: &str| case["incident"]["subject"]["value"].as_str().unwrap().contains(name);
+    assert!(of(&cases.next().unwrap(), "before"));
+    house.fault("after");
+    let ended = cases.find(|case| case["result"] == "healed").unwrap();
+    assert!(of(&ended, "after"), "{ended}");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
 }
 
 #[test]

@@ -256,6 +256,10 @@ impl State {
         for id in dirty.cases {
             self.plan_wake(id);
         }
+        for id in self.jobs.take_joined() {
+            self.clocks.forget(id);
+            out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });
+        }
         // They stay in the ledger, which has its own limits.
         for id in self.jobs.prune() {
             self.clocks.forget(id);

@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
@@ -44,26 +45,25 @@ const CONTROL_MAX: u64 = 1 << 20;
 const COARSE: Duration = Duration::from_secs(2);
 
 /// Watches until `stop`, and gives what it sees to `out`. A look that is not taken waits: memory stays bounded.
+///
+/// On a thread of its own: it sleeps most of the time, and so wakes nobody else. One that hangs in a file system is left behind.
 pub async fn run(roots: Arc<Roots>, every: Duration, out: mpsc::Sender<Vec<Growth>>, stop: CancellationToken) {
+    let (go_on, over) = std::sync::mpsc::channel::<()>();
     let mut watch = Watch::new(roots);
-    let mut beat = tokio::time::interval(every);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = beat.tick() => {}
-        }
-        let looked = tokio::task::spawn_blocking(move || {
-            let seen = watch.look();
-            (watch, seen)
-        });
-        // A file system that hangs must not hold up the end.
-        let Some(Ok((back, seen))) = stop.run_until_cancelled(looked).await else { return };
-        watch = back;
-        if !seen.is_empty() && out.send(seen).await.is_err() {
+    let looks = move || loop {
+        let seen = watch.look();
+        if !seen.is_empty() && out.blocking_send(seen).is_err() {
             return;
         }
+        if over.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("growth".into()).spawn(looks) {
+        tracing::warn!("failed to watch the files of downloads: {error}; their progress is known from logs only");
     }
+    stop.cancelled().await;
+    drop(go_on);
 }
 
 /// Which file: the root's place in the list, its final path below the root.

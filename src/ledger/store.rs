@@ -291,16 +291,6 @@ fn note_unclassified(tx: &Transaction<'_>, event: &Unclassified) -> rusqlite::Re
     .map(drop)
 }
 
-/// One stored row.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn one(db: &Connection, kind: &str, id: &str) -> rusqlite::Result<Option<String>> {
-    db.prepare_cached("SELECT json FROM row WHERE kind = ?1 AND id = ?2")?
-        .query_row((kind, id), |row| row.get(0))
-        .optional()
-}
-
 /// Unknown errors, the latest first; none where the state is older than this table.
 #[must_use]
 pub fn unclassified(db: &Connection, limit: u32) -> Vec<Unclassified> {

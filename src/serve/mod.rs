@@ -23,5 +23,6 @@ pub mod render;
 pub mod rules;
 pub mod run;
 pub mod settings;
+pub mod setup;
 pub mod system;
 pub mod ws;

@@ -18,7 +18,7 @@ use crate::vocab::Id;
 pub fn render(centre: Centre, operations: Operations) -> Render {
     Arc::new(move |event: &Event| {
         let ledger = &centre.ledger;
-        let row = |kind| ledger.read(|db| store::one(db, kind, &event.key)).ok().flatten();
+        let row = |kind| ledger.read(|db| store::row(db, kind, &event.key)).ok().flatten();
         match event.topic.as_str() {
             "incident" => value(&incidents::shown(&serde_json::from_str(&row("incident")?).ok()?)),
             "job" => value(&jobs::shown(&serde_json::from_str(&row("job")?).ok()?)),

@@ -19,7 +19,7 @@ use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, describe, incidents, jobs, notifications, operations, rules, system, ws};
+use super::{audit, auth, describe, incidents, jobs, notifications, operations, rules, setup, system, ws};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -78,6 +78,7 @@ pub fn service(parts: Parts, guard: Guard) -> Router {
     };
     let router = router
         .route(&format!("{BASE}/openapi.json"), get(described))
+        .merge(setup::router())
         .fallback(|| async { Problem::missing("no_such_route", "there is nothing here; see /api/v1/openapi.json") });
     guard.protect(router)
 }

@@ -127,6 +127,9 @@ pub struct ListArgs {
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
+    /// Then go on and tell what changes.
+    #[arg(long, conflicts_with = "id")]
+    pub follow: bool,
     /// How many at most.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u32,

@@ -158,6 +158,27 @@ mod tests {
     }
 
     #[test]
+    fn b1_a_log_that_is_read_late_finds_the_files_that_were_there_before_it() {
+        let mut jobs = Jobs::default();
+        // Two files were seen; then the log is read that tells of both, and of one more.
+        for (n, path) in [(1, "/m/a.mp4"), (2, "/m/b.mp4")] {
+            jobs.grew(&growth(path, 10, false, Grew::Grows), at(n), || id(n));
+        }
+        for (n, path) in [(3, "/m/a.mp4"), (4, "/m/b.mp4"), (5, "/m/c.mp4")] {
+            let file_id = format!("BAAC{n}");
+            jobs.hear("bot", &says(SignalKind::Known, &[("file_id", &file_id), ("size", "10")]), at(n), || id(n));
+            let started = says(SignalKind::Started, &[("file_id", &file_id), ("path", path)]);
+            assert_eq!(jobs.hear("bot", &started, at(n), || id(90)), Some(id(n)));
+            if n < 5 {
+                jobs.hear("bot", &says(SignalKind::Completed, &[("path", path)]), at(n), || id(91));
+            }
+        }
+        assert_eq!(jobs.take_joined(), [id(1), id(2)]);
+        assert_eq!(jobs.iter().count(), 3);
+        assert_eq!(jobs.only_active("bot", at(6)), Some(id(5)), "what a line without a name means can be told");
+    }
+
+    #[test]
     fn b2_the_last_bytes_after_the_end_are_no_new_attempt_but_later_ones_are() {
         let mut jobs = Jobs::default();
         jobs.grew(&growth("/m/a.mp4", 10, false, Grew::Grows), at(0), || id(1));

@@ -123,6 +123,8 @@ const fn one() -> u32 {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Jobs {
     jobs: BTreeMap<Id, Job>,
+    /// Jobs that turned out to be others.
+    joined: Vec<Id>,
 }
 
 impl Jobs {
@@ -175,6 +177,7 @@ impl Jobs {
             }
             (None, SignalKind::Completed | SignalKind::Failed) => return None,
         };
+        let id = self.join(source, &facts, name.as_deref(), at).unwrap_or(id);
         let job = self.jobs.get_mut(&id)?;
         job.updated_at = job.updated_at.max(at);
         if job.origin == Origin::File {
@@ -260,10 +263,23 @@ impl Jobs {
     /// The job that these hints name, by path, identifier, address or name; the newest when several do.
     #[must_use]
     pub fn find(&self, source: &str, facts: &Facts, name: Option<&str>, at: DateTime<Utc>) -> Option<Id> {
+        // What is under way wins over what is over: the same name may come again.
+        self.matching(source, facts, name, at)
+            .max_by_key(|job| (job.state != JobState::Completed, job.updated_at, job.id))
+            .map(|job| job.id)
+    }
+
+    fn matching(
+        &self,
+        source: &str,
+        facts: &Facts,
+        name: Option<&str>,
+        at: DateTime<Utc>,
+    ) -> impl Iterator<Item = &Job> {
         fn same(a: Option<&String>, b: Option<&String>) -> bool {
             a.is_some() && a == b
         }
-        let matches = |job: &&Job| {
+        let matches = move |job: &&Job| {
             // A file that appeared under a root is anybody's until a log names it.
             (job.source == source || job.origin == Origin::File)
                 && at - job.updated_at <= ACTIVE_FOR
@@ -274,12 +290,28 @@ impl Jobs {
                     || name.is_some_and(|name| job.is_called(name))
                     || facts.path.as_deref().and_then(base_name).is_some_and(|base| job.is_called(base)))
         };
-        // What is under way wins over what is over: the same name may come again.
-        self.jobs
-            .values()
-            .filter(matches)
-            .max_by_key(|job| (job.state != JobState::Completed, job.updated_at, job.id))
-            .map(|job| job.id)
+        self.jobs.values().filter(matches)
+    }
+
+    /// A file that was seen before the log named it, and the download that the log spoke of before it named a file, are one:
+    /// the log's, with how far the file is.
+    fn join(&mut self, source: &str, facts: &Facts, name: Option<&str>, at: DateTime<Utc>) -> Option<Id> {
+        let all: Vec<&Job> = self.matching(source, facts, name, at).collect();
+        let file = all.iter().find(|job| job.is_only_a_file())?.id;
+        let told = all.iter().filter(|job| job.id != file && job.state.is_active() && job.facts.path.is_none());
+        let told = told.max_by_key(|job| (job.updated_at, job.id))?.id;
+        let file = self.jobs.remove(&file)?;
+        let job = self.jobs.get_mut(&told)?;
+        job.facts.path = file.facts.path;
+        (job.state, job.progress, job.ended_at) = (file.state, file.progress, file.ended_at);
+        job.updated_at = job.updated_at.max(file.updated_at);
+        self.joined.push(file.id);
+        Some(told)
+    }
+
+    /// The jobs that turned out to be others since the last call.
+    pub fn take_joined(&mut self) -> Vec<Id> {
+        std::mem::take(&mut self.joined)
     }
 
     /// The one download of this source that a line without a name can only mean: the sole one under way, or the one
@@ -327,6 +359,12 @@ impl Jobs {
 }
 
 impl Job {
+    /// Whether nobody has named it: a file that grows under a root.
+    fn is_only_a_file(&self) -> bool {
+        let facts = &self.facts;
+        self.origin == Origin::File && self.name.is_none() && facts.file_id.is_none() && facts.url.is_none()
+    }
+
     /// A job of which nothing is known yet.
     #[must_use]
     pub fn new(id: Id, source: &str, origin: Origin, at: DateTime<Utc>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Done, Failure, json_line, stdout};
 use crate::correlate::{Job, JobState, Progress};
@@ -15,6 +16,9 @@ use crate::vocab::{clean_line, rfc3339, shorten};
 
 /// How much of a subject or sentence a table shows, in characters.
 const SHOWN: usize = 60;
+
+/// How often `--follow` looks.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How many kinds of unknown errors are shown.
 const UNKNOWN_MAX: u32 = 500;
@@ -107,35 +111,59 @@ pub fn incidents(args: &ListArgs, file: Option<&Path>, around: &Surroundings) ->
         let db = db.ok_or_else(|| Failure::failed(format!("failed to find incident {id}: there is no state yet")))?;
         return story(&db, id, args.json, &mut out);
     }
-    let cases: Vec<Case> = db.map(|db| read(&db, "incident", args.limit)).transpose()?.unwrap_or_default();
-    for case in &cases {
-        if args.json {
-            json_line(&mut out, case)?;
-            continue;
+    list(db.as_ref(), "incident", args, &mut out, show_incident)
+}
+
+fn show_incident(out: &mut dyn Write, case: &Case) -> std::io::Result<()> {
+    let state = match (&case.phase, case.result) {
+        (_, Some(result)) => result.to_string(),
+        (Phase::Held { on }, _) => format!("waits: {}", on.split(' ').next().unwrap_or_default()),
+        _ => "working".into(),
+    };
+    let incident = &case.incident;
+    let subject = clean_line(&incident.subject.value).into_owned();
+    writeln!(
+        out,
+        "{}  {}  {:<12} {:<14} ×{:<5} {}",
+        incident.id,
+        rfc3339(incident.opened_at),
+        incident.class,
+        state,
+        incident.count,
+        shorten(&subject, SHOWN),
+    )
+}
+
+/// Shows the newest of a kind; with `--follow` the newest last, and from then on whatever changes.
+fn list<T>(
+    db: Option<&rusqlite::Connection>,
+    kind: &str,
+    args: &ListArgs,
+    out: &mut impl Write,
+    show: impl Fn(&mut dyn Write, &T) -> std::io::Result<()>,
+) -> Done
+where
+    T: serde::de::DeserializeOwned + serde::Serialize + PartialEq,
+{
+    let mut shown: Vec<T> = Vec::new();
+    loop {
+        let mut found: Vec<T> = db.map(|db| read(db, kind, args.limit)).transpose()?.unwrap_or_default();
+        if args.follow {
+            found.reverse();
         }
-        let state = match (&case.phase, case.result) {
-            (_, Some(result)) => result.to_string(),
-            (Phase::Held { on }, _) => format!("waits: {}", on.split(' ').next().unwrap_or_default()),
-            _ => "working".into(),
-        };
-        let incident = &case.incident;
-        let subject = clean_line(&incident.subject.value).into_owned();
-        writeln!(
-            out,
-            "{}  {}  {:<12} {:<14} ×{:<5} {}",
-            incident.id,
-            rfc3339(incident.opened_at),
-            incident.class,
-            state,
-            incident.count,
-            shorten(&subject, SHOWN),
-        )?;
+        for one in found.iter().filter(|one| !shown.contains(one)) {
+            if args.json { json_line(out, one)? } else { show(out, one)? }
+        }
+        if found.is_empty() && shown.is_empty() && !args.json && !args.follow {
+            writeln!(out, "no {kind}s")?;
+        }
+        out.flush()?;
+        if !args.follow || db.is_none() {
+            return Ok(0);
+        }
+        shown = found;
+        std::thread::sleep(LOOK);
     }
-    if cases.is_empty() && !args.json {
-        writeln!(out, "no incidents")?;
-    }
-    out.flush()?;
-    Ok(0)
 }
 
 /// One incident with everything that was written down about it.
@@ -167,36 +195,32 @@ fn story(db: &rusqlite::Connection, id: &str, json: bool, out: &mut impl Write) 
 /// When the configuration is wrong or the state cannot be read.
 pub fn jobs(args: &ListArgs, file: Option<&Path>, around: &Surroundings) -> Done {
     let db = open(file, around)?;
-    let mut jobs: Vec<Job> = db.as_ref().map(|db| read(db, "job", args.limit)).transpose()?.unwrap_or_default();
-    if let Some(id) = &args.id {
-        let row = db.as_ref().map(|db| store::row(db, "job", id)).transpose();
-        let row = row.map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?.flatten();
-        jobs = row.and_then(|json| serde_json::from_str(&json).ok()).into_iter().collect();
-        if jobs.is_empty() {
-            let id = clean_line(id);
-            return Err(Failure::failed(format!("failed to find job {id}: `logmedic jobs` lists them")));
-        }
-    }
     let mut out = stdout();
-    for job in &jobs {
-        if args.json {
-            json_line(&mut out, job)?;
-            continue;
-        }
-        let state = if job.stalled_since.is_some() { "stalled" } else { job.state.as_str() };
-        let name = job.facts.wanted().or(job.name.as_deref()).unwrap_or("?");
-        let name = clean_line(name).into_owned();
-        let (at, far) = (rfc3339(job.updated_at), far(&job.progress));
-        writeln!(out, "{}  {at}  {state:<10} {far:<24} {}", job.id, shorten(&name, 2 * SHOWN))?;
-        if let Some(message) = job.message.as_deref().filter(|_| args.id.is_some()) {
+    let Some(id) = &args.id else { return list(db.as_ref(), "job", args, &mut out, show_job) };
+    let row = db.as_ref().map(|db| store::row(db, "job", id)).transpose();
+    let row = row.map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?.flatten();
+    let Some(job) = row.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
+        let id = clean_line(id);
+        return Err(Failure::failed(format!("failed to find job {id}: `logmedic jobs` lists them")));
+    };
+    if args.json {
+        json_line(&mut out, &job)?;
+    } else {
+        show_job(&mut out, &job)?;
+        if let Some(message) = &job.message {
             writeln!(out, "{}", clean_line(message))?;
         }
     }
-    if jobs.is_empty() && !args.json {
-        writeln!(out, "no jobs")?;
-    }
     out.flush()?;
     Ok(0)
+}
+
+fn show_job(out: &mut dyn Write, job: &Job) -> std::io::Result<()> {
+    let state = if job.stalled_since.is_some() { "stalled" } else { job.state.as_str() };
+    let name = job.facts.wanted().or(job.name.as_deref()).unwrap_or("?");
+    let name = clean_line(name).into_owned();
+    let (at, far) = (rfc3339(job.updated_at), far(&job.progress));
+    writeln!(out, "{}  {at}  {state:<10} {far:<24} {}", job.id, shorten(&name, 2 * SHOWN))
 }
 
 /// How far a download is: percentage, rate and time left, as far as they are known.
