@@ -59,7 +59,7 @@ pub enum Command {
     /// Watch what changes, as it changes, over the WebSocket of the running agent.
     #[command(subcommand)]
     Ws(super::commands::ws::WsCommand),
-    /// What takes time: repairs, commands of [[operation]]; newest first.
+    /// What takes time: repairs, commands of `[[operation]]`; newest first.
     Operations(super::commands::operations::Args),
     /// What people were told: list, read, clear, send, test, preview.
     Notifications(super::commands::notifications::Args),

@@ -1,7 +1,7 @@
 //! Tells every client what changes, as it changes: the WebSocket hub. I/O.
 //!
 //! One loop ([`run`]) reads the ledger's events behind what it told, has each one rendered and written as text once, and puts it into
-//! the queue of everybody who wants it. Each client has a task of its own ([`client`]) that empties its queue, so that a slow one
+//! the queue of everybody who wants it. Each client has a task of its own (`client`) that empties its queue, so that a slow one
 //! waits alone. What lasts (an event of the ledger) has a number and is told again to who was away; what passes (progress, a
 //! log line, figures) carries the newest number and is not.
 
