@@ -223,6 +223,14 @@ impl State {
     }
 
     fn save_dirty(&mut self, out: &mut Vec<Effect>) {
+        for (id, other) in self.jobs.take_joined() {
+            self.clocks.forget(id);
+            out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });
+            for case in self.cases.values_mut().filter(|case| case.incident.job == Some(id)) {
+                case.incident.job = Some(other);
+                self.dirty.cases.insert(case.incident.id);
+            }
+        }
         let dirty = std::mem::take(&mut self.dirty);
         let mut save = |kind, id: String, json: serde_json::Result<String>| {
             // These types are plain names and values: they always serialize.
@@ -255,10 +263,6 @@ impl State {
         }
         for id in dirty.cases {
             self.plan_wake(id);
-        }
-        for id in self.jobs.take_joined() {
-            self.clocks.forget(id);
-            out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });
         }
         // They stay in the ledger, which has its own limits.
         for id in self.jobs.prune() {

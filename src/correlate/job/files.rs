@@ -173,7 +173,7 @@ mod tests {
                 jobs.hear("bot", &says(SignalKind::Completed, &[("path", path)]), at(n), || id(91));
             }
         }
-        assert_eq!(jobs.take_joined(), [id(1), id(2)]);
+        assert_eq!(jobs.take_joined(), [(id(1), id(3)), (id(2), id(4))]);
         assert_eq!(jobs.iter().count(), 3);
         assert_eq!(jobs.only_active("bot", at(6)), Some(id(5)), "what a line without a name means can be told");
     }

@@ -123,8 +123,8 @@ const fn one() -> u32 {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Jobs {
     jobs: BTreeMap<Id, Job>,
-    /// Jobs that turned out to be others.
-    joined: Vec<Id>,
+    /// Jobs that turned out to be others, and which.
+    joined: Vec<(Id, Id)>,
 }
 
 impl Jobs {
@@ -305,12 +305,12 @@ impl Jobs {
         job.facts.path = file.facts.path;
         (job.state, job.progress, job.ended_at) = (file.state, file.progress, file.ended_at);
         job.updated_at = job.updated_at.max(file.updated_at);
-        self.joined.push(file.id);
+        self.joined.push((file.id, told));
         Some(told)
     }
 
-    /// The jobs that turned out to be others since the last call.
-    pub fn take_joined(&mut self) -> Vec<Id> {
+    /// The jobs that turned out to be others since the last call, each with that other.
+    pub fn take_joined(&mut self) -> Vec<(Id, Id)> {
         std::mem::take(&mut self.joined)
     }
 
