@@ -112,3 +112,37 @@ pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result<
     let json = crate::vocab::json_text(serde_json::to_string(value).map_err(io::Error::from)?);
     Ok(writeln!(out, "{json}")?)
 }
+
+/// How often a list that is followed is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Shows what `look` finds, the newest first, or `nothing`. When following, the newest last, and from then on whatever changes.
+///
+/// # Errors
+/// When a look fails or the output is closed.
+pub fn list<T: PartialEq, W: io::Write>(
+    follow: bool,
+    look: impl Fn() -> Result<Vec<T>, Failure>,
+    nothing: Option<&str>,
+    out: &mut W,
+    show: impl Fn(&mut W, &T) -> Result<(), Failure>,
+) -> Done {
+    let mut found = look()?;
+    if let (true, Some(nothing)) = (found.is_empty(), nothing) {
+        writeln!(out, "{nothing}")?;
+    }
+    let mut shown = Vec::new();
+    loop {
+        if follow {
+            found.reverse();
+        }
+        found.iter().filter(|one| !shown.contains(*one)).try_for_each(|one| show(out, one))?;
+        out.flush()?;
+        if !follow {
+            return Ok(0);
+        }
+        shown = found;
+        std::thread::sleep(LOOK);
+        found = look()?;
+    }
+}

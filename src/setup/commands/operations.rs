@@ -112,27 +112,9 @@ pub fn operations(args: &Args, file: Option<&Path>, around: &Surroundings) -> Do
     if let Some(id) = &args.id {
         return one(args, id, db.as_ref(), &mut out);
     }
-    let mut shown: Vec<Operation> = Vec::new();
-    let mut first = true;
-    loop {
-        let mut found = db.as_ref().map(|db| list(db, args)).transpose()?.unwrap_or_default();
-        if args.follow {
-            // As they came, so that the newest stands last.
-            found.reverse();
-        }
-        for operation in found.iter().filter(|operation| !shown.contains(operation)) {
-            show(&mut out, operation, args.json)?;
-        }
-        if first && found.is_empty() && !args.json {
-            writeln!(out, "no operations")?;
-        }
-        out.flush()?;
-        if !args.follow || db.is_none() {
-            return Ok(0);
-        }
-        (shown, first) = (found, false);
-        std::thread::sleep(LOOK);
-    }
+    let look = || db.as_ref().map(|db| list(db, args)).transpose().map(Option::unwrap_or_default);
+    let nothing = (!args.json).then_some("no operations");
+    super::list(args.follow && db.is_some(), look, nothing, &mut out, |out, one| show(out, one, args.json))
 }
 
 fn failed(error: &rusqlite::Error) -> Failure {

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use super::{Done, Failure, json_line, stdout};
 use crate::correlate::{Job, JobState, Progress};
@@ -16,9 +15,6 @@ use crate::vocab::{clean_line, rfc3339, shorten};
 
 /// How much of a subject or sentence a table shows, in characters.
 const SHOWN: usize = 60;
-
-/// How often `--follow` looks.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// How many kinds of unknown errors are shown.
 const UNKNOWN_MAX: u32 = 500;
@@ -134,7 +130,7 @@ fn show_incident(out: &mut dyn Write, case: &Case) -> std::io::Result<()> {
     )
 }
 
-/// Shows the newest of a kind; with `--follow` the newest last, and from then on whatever changes.
+/// Shows the newest of a kind.
 fn list<T>(
     db: Option<&rusqlite::Connection>,
     kind: &str,
@@ -145,25 +141,11 @@ fn list<T>(
 where
     T: serde::de::DeserializeOwned + serde::Serialize + PartialEq,
 {
-    let mut shown: Vec<T> = Vec::new();
-    loop {
-        let mut found: Vec<T> = db.map(|db| read(db, kind, args.limit)).transpose()?.unwrap_or_default();
-        if args.follow {
-            found.reverse();
-        }
-        for one in found.iter().filter(|one| !shown.contains(one)) {
-            if args.json { json_line(out, one)? } else { show(out, one)? }
-        }
-        if found.is_empty() && shown.is_empty() && !args.json && !args.follow {
-            writeln!(out, "no {kind}s")?;
-        }
-        out.flush()?;
-        if !args.follow || db.is_none() {
-            return Ok(0);
-        }
-        shown = found;
-        std::thread::sleep(LOOK);
-    }
+    let look = || db.map(|db| read(db, kind, args.limit)).transpose().map(Option::unwrap_or_default);
+    let nothing = format!("no {kind}s");
+    super::list(args.follow && db.is_some(), look, (!args.json).then_some(&nothing), out, |out, one: &T| {
+        if args.json { json_line(out, one) } else { Ok(show(out, one)?) }
+    })
 }
 
 /// One incident with everything that was written down about it.
