@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -192,8 +192,6 @@ async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> 
         return problem.into_response();
     }
     request.extensions_mut().insert(caller);
-    // For whoever only asks for the address: behind a proxy, too.
-    request.extensions_mut().insert(ConnectInfo(SocketAddr::new(caller.address, 0)));
     if is_safe(request.method()) {
         // Nothing to write down: who asks is found out by the route itself, which also takes a socket's ticket.
         return next.run(request).await;
