@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::config::{self, Channel, ChannelKind, Config, Language};
+use super::config::{Channel, ChannelKind, Config};
 use super::load::Loaded;
+use super::policy::lang;
 use super::problem::Problem;
 use super::schema::nearest;
 use super::secrets;
 use super::tree::Node;
-use crate::outbox::{ChannelSettings, EmailSettings, Lang, PushSettings, Quiet, Rules, Way, WebhookSettings, full};
+use crate::outbox::{ChannelSettings, EmailSettings, PushSettings, Quiet, Rules, Way, WebhookSettings, full};
 use crate::vocab::{Class, Secret, Severity, Story};
 
 /// More channels than this are a mistake: each has a loop and a connection of its own.
@@ -215,13 +216,6 @@ pub fn settings(loaded: &Loaded) -> (Vec<ChannelSettings>, ChannelSettings) {
         way: Way::Push(PushSettings::default()),
     });
     (all, push)
-}
-
-const fn lang(language: Language) -> Lang {
-    match language {
-        config::Language::En => Lang::En,
-        config::Language::Es => Lang::Es,
-    }
 }
 
 fn one(config: &Config, channel: &Channel) -> Option<ChannelSettings> {

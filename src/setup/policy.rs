@@ -223,7 +223,13 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 /// The language of what people are told.
 #[must_use]
 pub const fn language(loaded: &Loaded) -> Lang {
-    match loaded.config.language {
+    lang(loaded.config.language)
+}
+
+/// A language of the configuration as the texts know it.
+#[must_use]
+pub const fn lang(language: config::Language) -> Lang {
+    match language {
         config::Language::En => Lang::En,
         config::Language::Es => Lang::Es,
     }

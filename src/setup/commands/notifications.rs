@@ -166,14 +166,7 @@ fn user() -> String {
 
 fn texts(loaded: &Loaded) -> Result<Texts, Failure> {
     let dir = loaded.config.telegram.templates.as_ref().map(|dir| dir.path.as_path());
-    Texts::load(policy_language(loaded), dir).map_err(|error| Failure::Other { code: 78, message: error.to_string() })
-}
-
-fn policy_language(loaded: &Loaded) -> Lang {
-    match loaded.config.language {
-        crate::setup::config::Language::En => Lang::En,
-        crate::setup::config::Language::Es => Lang::Es,
-    }
+    Texts::load(policy::language(loaded), dir).map_err(|error| Failure::Other { code: 78, message: error.to_string() })
 }
 
 fn list(args: &Args, loaded: &Loaded) -> Done {
@@ -325,7 +318,7 @@ fn preview(loaded: &Loaded, id: Option<&str>, name: Option<&str>, lang: Option<L
         Some(one) => one.templates_dir.clone(),
         None => loaded.config.telegram.templates.as_ref().map(|dir| dir.path.clone()),
     };
-    let language = lang.or(channel.map(|one| one.language)).unwrap_or_else(|| policy_language(loaded));
+    let language = lang.or(channel.map(|one| one.language)).unwrap_or_else(|| policy::language(loaded));
     let texts = Texts::load(language, dir.as_deref())
         .map_err(|error| Failure::Other { code: 78, message: error.to_string() })?;
     let note: Note = outbox::trial(&notice, &texts);
