@@ -10,6 +10,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
     BTreeMap::from([
         ("acquire", (false, &[][..])),
         ("assemble", (true, &[])),
+        ("backup", (false, &["ledger", "operate", "roots"])),
         ("classify", (true, &["assemble"])),
         ("correlate", (true, &["classify"])),
         ("decide", (true, &["correlate"])),
@@ -18,6 +19,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
         ("growth", (false, &["correlate", "roots"])),
         ("heal", (false, &["decide", "ledger", "media", "roots"])),
         ("ledger", (false, &["acquire"])),
+        ("library", (false, &["ledger", "media", "operate", "roots"])),
         ("media", (true, &[])),
         ("operate", (false, &["ledger"])),
         ("outbox", (false, &["ledger"])),
@@ -26,7 +28,22 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
         ("roots", (false, &[])),
         (
             "serve",
-            (false, &["classify", "correlate", "decide", "engine", "ledger", "operate", "outbox", "probe", "publish"]),
+            (
+                false,
+                &[
+                    "backup",
+                    "classify",
+                    "correlate",
+                    "decide",
+                    "engine",
+                    "ledger",
+                    "library",
+                    "operate",
+                    "outbox",
+                    "probe",
+                    "publish",
+                ],
+            ),
         ),
         (
             "setup",
@@ -35,6 +52,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
                 &[
                     "acquire",
                     "assemble",
+                    "backup",
                     "classify",
                     "correlate",
                     "decide",
@@ -43,6 +61,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
                     "growth",
                     "heal",
                     "ledger",
+                    "library",
                     "media",
                     "operate",
                     "outbox",

@@ -20,17 +20,16 @@ use super::command::CommandSpec;
 use super::operation::{Kind, New, Operation, Report};
 use super::progress::Tracker;
 use super::queue::{Busy, Limits, Queue};
+use super::refused::{Refused, WAITING};
 use super::state::{self, End, Event, Refusal, State, Wish};
+use super::task::Tasks;
 use super::work::{Control, Ended, Order, Outcome, Shared, Worker};
+use crate::ledger::Ledger;
 use crate::ledger::operations as rows;
-use crate::ledger::{self, Ledger};
 use crate::vocab::{Id, Rng};
 
 /// Work that did not come to a safe point so long after it was to end is broken off.
 pub const CANCEL_DEADLINE: Duration = Duration::from_millis(900);
-
-/// Operations that wait, beside repairs (whose number the engine's budget limits).
-const WAITING: usize = 1_000;
 
 /// Progress that a slow listener may leave waiting; it then misses the oldest.
 const TOLD: usize = 256;
@@ -46,6 +45,8 @@ pub struct Settings {
     pub keep_for: Duration,
     /// The commands of the configuration.
     pub commands: Vec<CommandSpec>,
+    /// Who does logmedic's own tasks.
+    pub tasks: Tasks,
     /// What marks processes of ours: name and value of an environment variable.
     pub marker: Option<(String, String)>,
     /// Where commands run.
@@ -63,54 +64,13 @@ impl Default for Settings {
             keep: 1_000,
             keep_for: Duration::from_secs(30 * 86_400),
             commands: Vec::new(),
+            tasks: Tasks::default(),
             marker: None,
             directory: PathBuf::from("/"),
             production: true,
             seed: 0,
         }
     }
-}
-
-/// Why something is not done.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// There is no such operation.
-    #[error("there is no operation {0}")]
-    Missing(String),
-    /// There is no such command.
-    #[error("no [[operation]] is called '{0}'")]
-    Unknown(String),
-    /// One of this name is not over yet.
-    #[error("'{name}' is {} already", state.as_str())]
-    Busy {
-        /// Its name.
-        name: String,
-        /// Its identifier.
-        id: Id,
-        /// Where it is.
-        state: State,
-    },
-    /// It cannot happen to it now.
-    #[error("{0}")]
-    State(#[from] Refusal),
-    /// It cannot hold still.
-    #[error("this operation cannot be paused: it is over in a moment, or its program cannot be stopped halfway")]
-    NotPausable,
-    /// Too many wait.
-    #[error("{WAITING} operations wait already; cancel some, or try again later")]
-    Full,
-    /// What it is given is wrong.
-    #[error("{0}")]
-    Bad(String),
-    /// Not in production.
-    #[error("test operations are refused in production")]
-    Production,
-    /// logmedic is stopping.
-    #[error("logmedic is stopping")]
-    Stopping,
-    /// It cannot be written down.
-    #[error(transparent)]
-    Ledger(#[from] ledger::Error),
 }
 
 /// A handle on the manager; clones share it.
@@ -142,8 +102,8 @@ pub(super) struct Core {
     pub(super) busy: Busy,
     /// Changes that are not written yet.
     pub(super) journal: VecDeque<Operation>,
-    /// Names of commands that are being taken in.
-    reserved: HashSet<String>,
+    /// Those that are being taken in.
+    reserved: HashSet<(Kind, String)>,
     rng: Rng,
     pub(super) stopping: bool,
 }
@@ -236,7 +196,7 @@ impl Operations {
         worker: Box<dyn Worker>,
         fact: Option<(String, String)>,
     ) -> Result<Operation, Refused> {
-        let unique = new.kind == Kind::Custom;
+        let unique = !matches!(new.kind, Kind::Repair | Kind::Test);
         let operation = {
             let mut core = self.core();
             if core.stopping {
@@ -248,13 +208,13 @@ impl Operations {
             let same = core
                 .open
                 .values()
-                .find(|entry| unique && entry.operation.kind == Kind::Custom && entry.operation.name == new.name);
+                .find(|entry| unique && entry.operation.kind == new.kind && entry.operation.name == new.name);
             if let Some(Entry { operation, .. }) = same {
                 let (id, state) = (operation.id, operation.state);
                 return Err(Refused::Busy { name: new.name, id, state });
             }
             let operation = made(new, input, &mut core.rng);
-            if unique && !core.reserved.insert(operation.name.clone()) {
+            if unique && !core.reserved.insert((operation.kind, operation.name.clone())) {
                 return Err(Refused::Busy { name: operation.name, id: operation.id, state: State::Pending });
             }
             operation
@@ -271,7 +231,7 @@ impl Operations {
             })
             .await;
         let mut core = self.core();
-        core.reserved.remove(&operation.name);
+        core.reserved.remove(&(operation.kind, operation.name.clone()));
         written?;
         let id = operation.id;
         let control = self.enter(&mut core, operation, CancellationToken::new());

@@ -18,13 +18,22 @@ pub enum Kind {
     Repair,
     /// A command of the configuration.
     Custom,
+    /// Finds out what files there are.
+    Library,
+    /// Makes small pictures of files.
+    Thumbnails,
+    /// Proves whether files are whole.
+    Integrity,
+    /// Makes a backup, looks whether one is whole, or brings one back.
+    Backup,
     /// Counts, for trying things out.
     Test,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Repair, Self::Custom, Self::Test];
+    pub const ALL: &'static [Self] =
+        &[Self::Repair, Self::Custom, Self::Library, Self::Thumbnails, Self::Integrity, Self::Backup, Self::Test];
 
     /// The word for it.
     #[must_use]
@@ -32,6 +41,10 @@ impl Kind {
         match self {
             Self::Repair => "repair",
             Self::Custom => "custom",
+            Self::Library => "library",
+            Self::Thumbnails => "thumbnails",
+            Self::Integrity => "integrity",
+            Self::Backup => "backup",
             Self::Test => "test",
         }
     }

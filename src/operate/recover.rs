@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::command::Command;
-use super::manager::{CANCEL_DEADLINE, Entry, Operations, Refused, Settings, wall};
+use super::manager::{CANCEL_DEADLINE, Entry, Operations, Settings, wall};
 use super::operation::{About, Kind, New, Operation, Priority, Report};
+use super::refused::Refused;
 use super::state::{self, End, Event, State};
 use super::test::Count;
 use super::work::{Order, Worker};
@@ -70,7 +71,7 @@ impl Operations {
             detail = match operation.kind {
                 // Its incident is asked about anew, and makes a new one where that is needed.
                 Kind::Repair => "logmedic stopped before it began",
-                Kind::Custom | Kind::Test => "it is not in the configuration any more",
+                _ => "it is not in the configuration any more",
             };
             operation.interrupted = true;
             status = state::step(status, Event::Ended(End::Failed)).unwrap_or(status);
@@ -89,6 +90,9 @@ impl Operations {
             Kind::Custom => {
                 let command = Command::new(&self.inner.settings, &operation.name)?;
                 Some(Box::new(command))
+            }
+            Kind::Library | Kind::Thumbnails | Kind::Integrity | Kind::Backup => {
+                self.inner.settings.tasks.worker(operation.kind, &operation.input)
             }
             Kind::Test => serde_json::from_value::<Count>(operation.input.clone())
                 .ok()
@@ -172,6 +176,31 @@ impl Operations {
             by: by.into(),
         };
         self.submit_with(new, serde_json::Value::Null, Box::new(command), fact).await
+    }
+
+    /// Begins a task of logmedic's own. `name` is for people, `input` what the task is given; it is asked for again by this
+    /// input when logmedic stopped in the middle of it.
+    ///
+    /// # Errors
+    /// When there is no such task, one of this name is not over yet, or it cannot be written down.
+    pub async fn run_task(
+        &self,
+        (kind, name): (Kind, &str),
+        input: serde_json::Value,
+        priority: Priority,
+        by: &str,
+    ) -> Result<Operation, Refused> {
+        let worker = self.inner.settings.tasks.worker(kind, &input).ok_or_else(|| Refused::Unknown(name.into()))?;
+        let new = New {
+            kind,
+            name: name.into(),
+            priority,
+            pausable: true,
+            resume: true,
+            about: About::default(),
+            by: by.into(),
+        };
+        self.submit(new, input, worker).await
     }
 
     /// Counts, for trying things out.

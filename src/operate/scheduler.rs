@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Local, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::manager::{Operations, Refused, wall};
+use super::manager::{Operations, wall};
+use super::refused::Refused;
 use super::schedule::Schedule;
 use crate::ledger::rusqlite::OptionalExtension as _;
 use crate::vocab::rfc3339;

@@ -41,7 +41,7 @@ impl FromRef<Desk> for Operations {
 pub struct OperationQuery {
     /// Only in this state: `pending`, `running`, `paused`, `completed`, `failed`, `cancelled`.
     state: Option<String>,
-    /// Only of this kind: `repair`, `custom`, `test`.
+    /// Only of this kind: `repair`, `custom`, `library`, `thumbnails`, `integrity`, `backup`, `test`.
     kind: Option<String>,
 }
 

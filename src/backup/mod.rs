@@ -1,0 +1,1 @@
+//! Makes backups of what logmedic knows, proves them, and brings them back.

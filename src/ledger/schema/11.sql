@@ -1,0 +1,1 @@
+-- What was said around an incident, and figures over time.

@@ -1,0 +1,1 @@
+-- Backups, and small things beside.
