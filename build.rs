@@ -1,4 +1,5 @@
-//! Finds out about the patterns of the shipped packs what the program would else find out at every start.
+//! Finds out about the patterns of the shipped packs what the program would else find out at every start, and puts the
+//! dashboard where it is embedded from.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,9 +19,12 @@ mod healthy;
 #[path = "src/classify/literal.rs"]
 #[allow(dead_code)]
 mod literal;
+#[path = "build/web.rs"]
+mod web;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    web::embed(&root, Path::new(&env::var("OUT_DIR")?))?;
     for path in [
         "patterns",
         "src/classify/facts.rs",

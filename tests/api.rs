@@ -3,6 +3,8 @@
 
 #[path = "api/foreign.rs"]
 mod foreign;
+#[path = "api/pages.rs"]
+mod pages;
 #[path = "agent/rig.rs"]
 #[allow(dead_code)]
 mod rig;
@@ -27,13 +29,17 @@ pub struct House {
 }
 
 /// What came back.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    text: String,
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
 }
 
 impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }

@@ -17,6 +17,7 @@ pub mod live;
 pub mod notifications;
 pub mod operations;
 pub mod page;
+pub mod pages;
 pub mod probes;
 pub mod problem;
 pub mod render;

@@ -16,10 +16,9 @@ use super::auth::{Identity, Peer};
 use super::guard::Guard;
 use super::listen::Network;
 use super::notifications::Centre;
-use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, describe, incidents, jobs, notifications, operations, rules, setup, system, ws};
+use super::{audit, auth, describe, incidents, jobs, notifications, operations, pages, rules, setup, system, ws};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -76,10 +75,8 @@ pub fn service(parts: Parts, guard: Guard) -> Router {
         let text = Arc::clone(&text);
         async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response() }
     };
-    let router = router
-        .route(&format!("{BASE}/openapi.json"), get(described))
-        .merge(setup::router())
-        .fallback(|| async { Problem::missing("no_such_route", "there is nothing here; see /api/v1/openapi.json") });
+    let router =
+        router.route(&format!("{BASE}/openapi.json"), get(described)).merge(setup::router()).fallback(pages::serve);
     guard.protect(router)
 }
 

@@ -168,6 +168,18 @@ impl Identity {
         Ok(Some(secret))
     }
 
+    /// Says of somebody who is not logged in that nobody can be: there is no account yet.
+    pub(super) fn or_no_account(&self, problem: Problem) -> Problem {
+        // Without a secret there was an account at the start; then the ledger need not be asked for every stranger.
+        let may_be = problem.code == "unauthenticated" && lock(&self.0.setup).is_some();
+        if may_be && self.0.ledger.read(store::count).is_ok_and(|count| count == 0) {
+            let detail = "nobody has an account yet: open the link that logmedic printed when it started, or make one by \
+`logmedic user add NAME --role admin`";
+            return Problem { code: "no_account", detail: detail.into(), ..problem };
+        }
+        problem
+    }
+
     /// Makes the first account with the setup secret, and begins its session.
     ///
     /// # Errors

@@ -207,9 +207,11 @@ async fn refresh(State(identity): State<Identity>, Viewer(who): Viewer) -> Resul
     identity.granted(who, session.generation, Utc::now()).map(Json)
 }
 
-/// Who asks, and what they may.
+/// Who asks, and what they may. The problem `no_account` says that nobody has an account yet, `unauthenticated` that the
+/// caller has to log in.
 #[utoipa::path(get, path = "/auth/me", tag = "auth", responses((status = 200, body = Me), (status = 401, body = Problem)))]
-async fn me(State(identity): State<Identity>, Viewer(who): Viewer) -> Result<Json<Me>, Problem> {
+async fn me(State(identity): State<Identity>, who: Result<Viewer, Problem>) -> Result<Json<Me>, Problem> {
+    let Viewer(who) = who.map_err(|problem| identity.or_no_account(problem))?;
     let account = identity.0.ledger.read(|db| store::account(db, &who.account))?;
     Ok(Json(Me {
         second_factor: account.is_some_and(|account| account.totp.is_some()),

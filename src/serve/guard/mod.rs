@@ -41,10 +41,10 @@ const PLAIN_MAX: usize = 4 << 10;
 const SHOWN: usize = 300;
 
 /// Scripts, styles, pictures and connections of our own; nothing else, no frame around us, no form to elsewhere, no text
-/// that becomes code.
+/// that becomes code. The one policy of trusted types is that of the page's service worker, whose address must be one.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
 connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
-require-trusted-types-for 'script'";
+require-trusted-types-for 'script'; trusted-types logmedic-sw";
 
 /// With every answer. `same-origin` keeps `Origin` on our own forms, which `no-referrer` would make `null`.
 const HEADERS: [(HeaderName, &str); 7] = [
