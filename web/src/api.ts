@@ -58,7 +58,7 @@ async function send<T>(method: string, path: string, body?: unknown, signal?: Ab
 export const get = <T>(path: string, signal?: AbortSignal): Promise<T> => send<T>("GET", path, undefined, signal);
 export const post = <T = unknown>(path: string, body?: unknown): Promise<T> => send<T>("POST", path, body);
 export const patch = <T = unknown>(path: string, body: unknown): Promise<T> => send<T>("PATCH", path, body);
-export const remove = <T = unknown>(path: string): Promise<T> => send<T>("DELETE", path);
+export const remove = <T = unknown>(path: string, body?: unknown): Promise<T> => send<T>("DELETE", path, body);
 
 /** A path with what is asked; empty values are left out. */
 export function query(path: string, values: Record<string, string | number | null | undefined>): string {

@@ -18,6 +18,8 @@ export const can = (role: Role): boolean => session.value.state === "in" && RANK
 export const incidents = signal<Incident[] | null>(null);
 export const jobs = signal<Job[] | null>(null);
 export const operations = signal<Operation[] | null>(null);
+/** Faults of the last day that were not mended and that nobody has said to have seen. */
+export const troubles = signal<Incident[] | null>(null);
 export const health = signal<Health | null>(null);
 export const unread = signal(0);
 /** The newest notification that came while this page was open. */
@@ -25,6 +27,10 @@ export const arrived = signal<Notification | null>(null);
 
 const OPEN_INCIDENT = new Set(["working", "held", "approval"]);
 export const isOpenIncident = (incident: Incident): boolean => incident.ended_at === null || OPEN_INCIDENT.has(incident.state);
+const UNHEALED = new Set(["exhausted", "refused", "alert_only"]);
+const TROUBLE_MS = 24 * 3_600_000;
+export const isTrouble = (incident: Incident): boolean =>
+  UNHEALED.has(incident.state) && !incident.acknowledged && Date.parse(incident.ended_at ?? incident.last_at) > Date.now() - TROUBLE_MS;
 export const isOpenJob = (job: Job): boolean => job.state === "queued" || job.state === "processing";
 export const isOpenOperation = (operation: Operation): boolean =>
   operation.state === "pending" || operation.state === "running" || operation.state === "paused";
@@ -47,6 +53,7 @@ const OPEN_MAX = 200;
 async function load(): Promise<void> {
   const loads: Promise<unknown>[] = [
     api.get<Page<Incident>>(`incidents?state=open&limit=${OPEN_MAX}`).then((page) => (incidents.value = page.items)),
+    api.get<Page<Incident>>(`incidents?state=unhealed&limit=${OPEN_MAX}`).then((page) => (troubles.value = page.items.filter(isTrouble))),
     api.get<Job[] | Page<Job>>("jobs/active").then((found) => (jobs.value = Array.isArray(found) ? found : found.items)),
     api.get<Operation[]>("operations/active").then((found) => (operations.value = found.toReversed())),
     api.get<{ unread: number }>("notifications/unread_count").then((found) => (unread.value = found.unread)),
@@ -76,7 +83,14 @@ const taken = <T>(frame: Frame, use: (item: T) => void, gone: () => void): void 
 function listen(): void {
   live.onLoad(() => void load());
   live.on("incident", (frame) =>
-    taken<Incident>(frame, (item) => put(incidents, item, isOpenIncident(item)), () => void load()),
+    taken<Incident>(
+      frame,
+      (item) => {
+        put(incidents, item, isOpenIncident(item));
+        put(troubles, item, isTrouble(item));
+      },
+      () => void load(),
+    ),
   );
   live.on("job", (frame) => taken<Job>(frame, (item) => put(jobs, item, isOpenJob(item)), () => void load()));
   live.on("operation", (frame) =>
@@ -120,7 +134,7 @@ export function enter(me: Me): void {
 export function leave(): void {
   session.value = { state: "none" };
   live.disconnect();
-  incidents.value = jobs.value = operations.value = health.value = null;
+  incidents.value = troubles.value = jobs.value = operations.value = health.value = null;
   unread.value = 0;
 }
 api.onSessionEnd(leave);
@@ -130,6 +144,7 @@ export const mood = computed<"good" | "busy" | "bad" | "unknown">(() => {
   const now = health.value;
   if (!now || !incidents.value) return "unknown";
   if (now.status === "down") return "bad";
-  if (incidents.value.some((one) => one.state !== "working") || now.status !== "ok") return "bad";
+  const asks = incidents.value.some((one) => one.held_on === "approval");
+  if (asks || now.status !== "ok" || (troubles.value?.length ?? 0) > 0) return "bad";
   return incidents.value.length > 0 ? "busy" : "good";
 });

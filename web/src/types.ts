@@ -142,12 +142,12 @@ export interface ProcessUse {
 }
 
 export interface Health {
-  status: "ok" | "degraded" | "failing" | string;
-  reasons: string[];
+  status: "ok" | "degraded" | "down";
+  reasons: { part: string; status: string; detail: string; remedy: string | null }[];
   version: string;
   started_at: string;
   uptime_s: number;
-  agent: ProcessUse;
+  agent: ProcessUse | null;
   loop_age_ms: number | null;
   runs_bot: boolean;
   bot: ProcessUse | null;

@@ -7,11 +7,11 @@ import type { Tone } from "./status";
 const WIDE = 600;
 const HIGH = 120;
 
-/** A number of the ticks' kind that is not below `value`: 1, 2 or 5 times a power of ten. */
+/** A round number that is not below `value`. */
 function above(value: number): number {
   if (value <= 4) return Math.max(1, Math.ceil(value));
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((tick) => tick >= value) ?? value;
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((tick) => tick >= value) ?? value;
 }
 
 export interface Series {
@@ -56,7 +56,7 @@ function Frame({ label, at, series, show = String, top, children, pick }: Props 
       <div class="chart-at" aria-hidden="true"><span>{at[0]}</span><span>{at.at(-1)}</span></div>
       <table class="hidden">
         <caption>{label}</caption>
-        <thead><tr><th />{series.map((one) => <th key={one.name} scope="col">{one.name}</th>)}</tr></thead>
+        <thead><tr><td />{series.map((one) => <th key={one.name} scope="col">{one.name}</th>)}</tr></thead>
         <tbody>
           {at.map((when, place) => (
             <tr key={place}>
