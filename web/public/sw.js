@@ -10,22 +10,18 @@ self.addEventListener("push", (event) => {
   } catch {
     // A push service may send an empty one to see whether we are here.
   }
-  const options = { body: said.body ?? "", tag: said.tag ?? "logmedic", icon: "/favicon.svg", badge: "/favicon.svg", data: { path: said.path ?? "/notifications" } };
+  const options = { body: said.body ?? "", tag: said.id ?? "logmedic", icon: "/favicon.svg", badge: "/favicon.svg" };
   event.waitUntil(self.registration.showNotification(said.title ?? "logmedic", options));
 });
 
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  // Only a page of ours, whatever the message says.
-  const to = new URL(event.notification.data?.path ?? "/", self.location.origin);
-  const url = to.origin === self.location.origin ? to.href : self.location.origin;
   const show = async () => {
-    const pages = await self.clients.matchAll({ type: "window" });
-    const page = pages[0];
+    const [page] = await self.clients.matchAll({ type: "window" });
     if (page) {
       await page.focus();
-      await page.navigate(url);
-    } else await self.clients.openWindow(url);
+      await page.navigate("/notifications");
+    } else await self.clients.openWindow("/notifications");
   };
   event.waitUntil(show());
 });

@@ -39,7 +39,7 @@ interface Setting {
   changeable: boolean;
   changed: boolean;
   effect: "now" | "restart";
-  schema?: { type?: string | string[]; enum?: (string | number | null)[]; minimum?: number; maximum?: number } | null;
+  schema?: { type?: string | string[]; enum?: (string | number | null)[] } | null;
 }
 
 export default function Settings(): JSX.Element {
@@ -153,7 +153,7 @@ function Editor({ of, done, close }: { of: Setting; done: () => void; close: () 
       ) : kind === "switch" ? (
         <select {...about}><option value="true" selected={of.value === true}>{w.yes}</option><option value="false" selected={of.value === false}>{w.no}</option></select>
       ) : (
-        <input {...about} type={kind === "number" ? "number" : "text"} step="any" min={of.schema?.minimum} max={of.schema?.maximum} defaultValue={now} maxLength={2_000} />
+        <input {...about} inputMode={kind === "number" ? "decimal" : "text"} defaultValue={now} maxLength={2_000} spellcheck={false} />
       )}
       {wrong.value && <p class="wrong" role="alert">{wrong.value}</p>}
       <div class="actions">
