@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import * as api from "../api";
 import { useGet } from "../list";
 import { ask, here } from "../router";
-import { Button, Choice, complain, Empty, Loading, Panel, say, Search, Trouble } from "../ui/basics";
+import { Button, Choice, complain, Empty, Loading, Panel, Prose, say, Search, Trouble } from "../ui/basics";
 import { words } from "../words";
 import "./settings.css";
 
@@ -85,7 +85,7 @@ function Row({ of, saved }: { of: Setting; saved: () => void }): JSX.Element {
     <div class="setting">
       <div>
         <p class="setting-name mono">{name}</p>
-        {of.about && <p class="soft about">{of.about}</p>}
+        {of.about && <p class="soft about"><Prose text={of.about} /></p>}
       </div>
       <div class="setting-value">
         {editing.value ? <Editor of={of} done={() => {

@@ -171,6 +171,11 @@ export function Panel(props: { title?: ComponentChildren; aside?: ComponentChild
   );
 }
 
+/** Words of the agent's own documentation, in which `code` stands between backquotes. */
+export function Prose({ text }: { text: string }): JSX.Element {
+  return <>{text.split("`").map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}</>;
+}
+
 /** Names and values. */
 export function Facts({ of }: { of: [string, ComponentChildren][] }): JSX.Element {
   return (

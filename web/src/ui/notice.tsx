@@ -14,6 +14,9 @@ const w = words({
   story: ["Its story", "Su historia"],
 });
 
+/** Titles begin with a picture for messengers; here a mark stands before them. */
+const plain = (title: string): string => title.replace(/^[\p{Extended_Pictographic}\uFE0F\u200D\s]+/u, "");
+
 /** `changed` gets it as it is after a button. */
 export function Notice({ item, changed }: { item: Notification; changed: (item: Notification) => void }): JSX.Element {
   const read = async (): Promise<void> => {
@@ -30,10 +33,10 @@ export function Notice({ item, changed }: { item: Notification; changed: (item: 
       <Mark tone={levelTone(item.level)} size={16} />
       <div class="grow">
         <header class="row spread">
-          <h3 class="wrap">
+          <p class="notice-title wrap">
             <span class="hidden">{stateWord(item.level)}{item.read ? "" : `, ${w.unread}`}: </span>
-            {item.title}
-          </h3>
+            {plain(item.title)}
+          </p>
           <span class="soft small-text"><Time at={item.at} /></span>
         </header>
         <p class="notice-text wrap">{item.text}</p>
