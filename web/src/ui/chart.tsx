@@ -54,7 +54,8 @@ function Frame({ label, at, series, show = String, top, children, pick }: Props 
         <line class="chart-base" x1="0" x2={WIDE} y1={HIGH - 0.5} y2={HIGH - 0.5} />
       </svg>
       <div class="chart-at" aria-hidden="true"><span>{at[0]}</span><span>{at.at(-1)}</span></div>
-      <table class="hidden">
+      {/* A table cannot be smaller than what is in it: its box is. */}
+      <div class="hidden"><table>
         <caption>{label}</caption>
         <thead><tr><td />{series.map((one) => <th key={one.name} scope="col">{one.name}</th>)}</tr></thead>
         <tbody>
@@ -65,7 +66,7 @@ function Frame({ label, at, series, show = String, top, children, pick }: Props 
             </tr>
           ))}
         </tbody>
-      </table>
+      </table></div>
     </figure>
   );
 }
