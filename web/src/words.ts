@@ -9,7 +9,7 @@ type Pair = readonly [Text, Text];
 export function words<const T extends Record<string, Pair>>(pairs: T): { readonly [K in keyof T]: Widen<T[K][0]> } {
   const texts = {};
   for (const [name, pair] of Object.entries(pairs)) {
-    Object.defineProperty(texts, name, { get: () => pair[language.value === "es" ? 1 : 0] });
+    Object.defineProperty(texts, name, { enumerable: true, get: () => pair[language.value === "es" ? 1 : 0] });
   }
   return texts as { readonly [K in keyof T]: Widen<T[K][0]> };
 }

@@ -110,6 +110,8 @@ const classes = words({
   conflict: ["conflict", "conflicto"],
   crash: ["crash", "caída del bot"],
 });
+/** Every class of fault. */
+export const CLASSES = Object.keys(classes);
 /** The class of a fault, in words. */
 export const className = (name: string): string => (classes as Record<string, string>)[name] ?? name.replaceAll("_", " ");
 
