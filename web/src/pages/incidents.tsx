@@ -9,7 +9,7 @@ import { health, isOpenIncident } from "../store";
 import type { Incident } from "../types";
 import { Button, Choice, Empty, Loading, Panel, Select, Time, Trouble } from "../ui/basics";
 import { Rows } from "../ui/rows";
-import { className, incidentState, StateOf, stateWord, strategyName } from "../ui/status";
+import { CLASSES, className, incidentState, StateOf, stateWord, strategyName } from "../ui/status";
 import { query } from "../api";
 import { words } from "../words";
 import Story from "./incidents/story";
@@ -43,7 +43,6 @@ const w = words({
 });
 
 const RESULTS = ["healed", "recovered", "not_confirmed", "alert_only", "exhausted", "refused", "cancelled", "interrupted"];
-const CLASSES = ["timeout", "permission", "missing_path", "corrupt", "disk_full", "server_down", "rate_limited", "auth", "too_large", "not_found", "conflict", "crash"];
 const HOURS: Record<string, number> = { "1h": 1, "24h": 24, "7d": 168 };
 const HIGH = 58;
 
