@@ -75,6 +75,7 @@ async fn open() -> Stage {
     let cast = Cast {
         command: vec![python, script.to_str().unwrap().into()],
         env: env.map(|(name, value)| (name.into(), value.into())).into(),
+        listen: None,
     };
     let mut stage = Stage::open(space, &cast).await.unwrap();
     if let Err(problem) = warm_up(&mut stage).await {

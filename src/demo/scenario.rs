@@ -59,6 +59,16 @@ pub async fn warm_up(stage: &mut Stage) -> Result<(), String> {
     }
 }
 
+/// One more healthy download, at whatever pace the server has.
+///
+/// # Errors
+///
+/// A sentence: it did not come.
+pub async fn download(stage: &mut Stage) -> Result<(), String> {
+    let stored = stage.send_video(model(Class::Timeout), VIDEO)?;
+    stage.until(HEAL, "a healthy download", |s| whole_at(s, &stored)).await.map(|_| ())
+}
+
 /// Plays one fault to its end.
 pub async fn play(stage: &mut Stage, class: Class) -> Row {
     let mut row = Row::new(class);

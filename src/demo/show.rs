@@ -1,20 +1,29 @@
 //! `logmedic demo`: sets the stage, plays the faults, prints the table, and takes everything down again.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::DemoError;
-use super::scenario::{FAULTS, play, warm_up};
+use super::scenario::{FAULTS, download, play, warm_up};
 use super::stage::Stage;
 use super::table::{Row, header};
 use super::workspace::{Cast, Workspace};
 use crate::vocab::Rng;
 
 /// The pause between two faults while the show goes on: time to look around.
-const PAUSE: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_secs(4);
+/// So fast a video comes while the show goes on: slow enough to be watched.
+const PACE: u64 = 256 * 1024;
+/// So many videos stay on the small disk, which has room for twice as many.
+const VIDEOS: usize = 6;
+/// Where the dashboard is looked for first.
+const DASHBOARD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878);
+/// How long the agent may take to say where its dashboard is.
+const DASHBOARD_LIMIT: Duration = Duration::from_secs(20);
 /// Exit code when interrupted before everything was shown, as shells have it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -48,7 +57,8 @@ pub async fn run(args: DemoArgs) -> Result<u8, DemoError> {
     let program = std::env::current_exe().map_err(|e| DemoError::file("find", Path::new("the own program"), e))?;
     let space = Workspace::create(args.dir.as_deref(), &args.user, keep, program)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::Signals)?;
-    let mut stage = Stage::open(space, &Cast::default()).await?;
+    let listen = Some(DASHBOARD).filter(|address| !args.once && std::net::TcpListener::bind(address).is_ok());
+    let mut stage = Stage::open(space, &Cast { listen, ..Cast::default() }).await?;
     let screen = Screen::new(&args);
     screen.say(&introduction(&stage));
     let mut tally = Tally::default();
@@ -70,6 +80,12 @@ pub async fn run(args: DemoArgs) -> Result<u8, DemoError> {
 }
 
 async fn acts(stage: &mut Stage, args: &DemoArgs, screen: &Screen, tally: &mut Tally) -> Result<(), DemoError> {
+    if !args.once {
+        let link = stage.until(DASHBOARD_LIMIT, "the dashboard", Stage::dashboard).await.map_err(DemoError::NoStart)?;
+        screen.say(&format!(
+            "Dashboard: {link}\nThe link makes the first account, once; afterwards log in at its beginning.\n"
+        ));
+    }
     warm_up(stage).await.map_err(DemoError::NoStart)?;
     screen.say("Healthy downloads: saved by the bot, nothing for logmedic to do. Now the faults.\n");
     screen.header();
@@ -85,6 +101,13 @@ async fn acts(stage: &mut Stage, args: &DemoArgs, screen: &Screen, tally: &mut T
     let mut rng = Rng::new(u64::from(std::process::id()));
     loop {
         tokio::time::sleep(PAUSE).await;
+        stage.space.tidy(VIDEOS);
+        stage.world.set_pace(Some(PACE));
+        let healthy = download(stage).await;
+        stage.world.set_pace(None);
+        if let Err(why) = healthy {
+            screen.say(&format!("A healthy download did not come: {why}"));
+        }
         let index = usize::try_from(rng.next_u64() % FAULTS.len() as u64).unwrap_or(0);
         let row = play(stage, FAULTS[index]).await;
         screen.row(&row);

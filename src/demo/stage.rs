@@ -117,6 +117,15 @@ impl Stage {
         line.split_once(" -> ").map(|(_, path)| path.trim().into())
     }
 
+    /// Where the first account is made, as the agent says it at its start.
+    #[must_use]
+    pub fn dashboard(&self) -> Option<String> {
+        let text = std::fs::read(self.space.dir.join("logs/agent.log")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let link = text.split_whitespace().find(|word| word.starts_with("http://") && word.contains("/setup#"))?;
+        Some(link.to_owned())
+    }
+
     fn last_words(&self) -> String {
         let text = std::fs::read(self.space.dir.join("logs/agent.log")).unwrap_or_default();
         String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned()

@@ -108,6 +108,9 @@ async fn next(mut transfer: Transfer) -> io::Result<Option<(Bytes, Transfer)>> {
     }
     if transfer.sent < until {
         let mut chunk = vec![0; usize::try_from((until - transfer.sent).min(CHUNK)).unwrap_or(1)];
+        if let Some(pace) = transfer.world.pace() {
+            tokio::time::sleep(Duration::from_secs_f64(chunk.len() as f64 / pace.max(1) as f64)).await;
+        }
         let read = transfer.file.read(&mut chunk).await?;
         chunk.truncate(read);
         transfer.sent += read as u64;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,6 +48,8 @@ pub struct Cast {
     pub command: Vec<String>,
     /// What it finds in its environment besides `TELEGRAM_TOKEN`, `BOT_API_URL` and `MODELS_DIR`.
     pub env: Vec<(String, String)>,
+    /// Where the dashboard listens; without one wherever there is room.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The folder and what is special about this machine.
@@ -143,6 +146,7 @@ impl Workspace {
         for (name, value) in &cast.env {
             env.push_str(&format!("{name} = {value:?}\n"));
         }
+        let listen = cast.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let text = format!(
             r#"# The configuration of `logmedic demo`: what a user writes for a bot like this one.
 
@@ -186,7 +190,14 @@ restart = "on-failure"
 [bot.env]
 {env}
 [server]
-listen = "127.0.0.1:0"
+listen = "{listen}"
+
+# A command of the user's, begun by itself and from the dashboard. It says how far it is.
+[[operation]]
+name = "inventory"
+argv = ["/bin/sh", "-c", "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 1; echo $n/20; done; ls models"]
+every = "10m"
+priority = "low"
 
 [records]
 path = "logs/download_errors.jsonl"
@@ -234,6 +245,22 @@ path = "logs/download_errors.jsonl"
             self.program = copy;
         }
         Ok(())
+    }
+
+    /// Removes the oldest videos but so many: the show goes on for hours on a small disk.
+    pub fn tidy(&self, keep: usize) {
+        let models = fs::read_dir(self.models()).into_iter().flatten().flatten();
+        let videos = models.filter_map(|model| fs::read_dir(model.path()).ok()).flatten().flatten();
+        let mut videos: Vec<_> = videos
+            .filter(|video| video.path().extension().is_some_and(|extension| extension == "mp4"))
+            .filter_map(|video| Some((video.metadata().ok()?.modified().ok()?, video.path())))
+            .collect();
+        videos.sort();
+        let old = videos.len().saturating_sub(keep);
+        for (_, video) in videos.into_iter().take(old) {
+            // One that is gone already is as good.
+            let _ = fs::remove_file(video);
+        }
     }
 
     /// Keeps the folder when this is dropped.

@@ -106,6 +106,8 @@ struct State {
     files: BTreeMap<String, Stored>,
     inbox: VecDeque<Sent>,
     armed: Vec<Fault>,
+    /// Bytes a second that a file is sent with; as fast as it goes without one.
+    pace: Option<u64>,
     calls: BTreeMap<String, u64>,
     stalled: u64,
     sent: u64,
@@ -307,6 +309,15 @@ impl World {
     #[must_use]
     pub fn stalled(&self) -> u64 {
         self.state().stalled
+    }
+
+    /// Sends files at so many bytes a second from now on; `None`: as fast as it goes.
+    pub fn set_pace(&self, bytes_per_s: Option<u64>) {
+        self.change(|state| state.pace = bytes_per_s);
+    }
+
+    pub(super) fn pace(&self) -> Option<u64> {
+        self.state().pace
     }
 
     pub(super) fn note_stall(&self) {

@@ -1,0 +1,175 @@
+// The frame around every page: where one can go, how the connection is, what is unread.
+
+import type { ComponentType, JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { Bell } from "./ui/bell";
+import { Button, Empty, Toasts } from "./ui/basics";
+import { Dialog } from "./ui/dialog";
+import { heading } from "./ui/heading";
+import { Icon, type IconName } from "./ui/icons";
+import { lazy } from "./ui/lazy";
+import { Pulse, Stale } from "./ui/pulse";
+import Login from "./pages/login";
+import Overview from "./pages/overview";
+import { go, here } from "./router";
+import { can, incidents, jobs, operations, session } from "./store";
+import type { Role } from "./types";
+import { words } from "./words";
+
+const w = words({
+  overview: ["Overview", "Resumen"],
+  downloads: ["Downloads", "Descargas"],
+  incidents: ["Incidents", "Incidencias"],
+  operations: ["Operations", "Operaciones"],
+  library: ["Library", "Biblioteca"],
+  logs: ["Logs", "Registros"],
+  notifications: ["Notifications", "Avisos"],
+  system: ["System", "Sistema"],
+  rules: ["Rules", "Reglas"],
+  connections: ["Connections", "Conexiones"],
+  settings: ["Settings", "Ajustes"],
+  account: ["Account", "Cuenta"],
+  more: ["More", "Más"],
+  skip: ["Skip to the content", "Ir al contenido"],
+  pages: ["Pages", "Páginas"],
+  missing: ["There is no such page", "Esta página no existe"],
+  home: ["Back to the overview", "Volver al resumen"],
+  unreachable: ["logmedic does not answer", "logmedic no responde"],
+  trying: ["It is tried again every moment.", "Se sigue intentando."],
+});
+
+type Name = "overview" | "downloads" | "incidents" | "operations" | "library" | "logs" | "notifications" | "system" | "rules" | "connections" | "settings" | "account";
+
+interface Entry {
+  path: string;
+  icon: IconName;
+  page: ComponentType;
+  /** The least role that is offered it. */
+  role?: Role;
+}
+
+const PAGES: Record<Name, Entry> = {
+  overview: { path: "/", icon: "overview", page: Overview },
+  incidents: { path: "/incidents", icon: "incidents", page: lazy(() => import("./pages/incidents")) },
+  downloads: { path: "/downloads", icon: "downloads", page: lazy(() => import("./pages/downloads")) },
+  operations: { path: "/operations", icon: "operations", page: lazy(() => import("./pages/operations")) },
+  library: { path: "/library", icon: "library", page: lazy(() => import("./pages/library")) },
+  logs: { path: "/logs", icon: "logs", page: lazy(() => import("./pages/logs")) },
+  notifications: { path: "/notifications", icon: "bell", page: lazy(() => import("./pages/notifications")) },
+  rules: { path: "/rules", icon: "rules", page: lazy(() => import("./pages/rules")) },
+  system: { path: "/system", icon: "system", page: lazy(() => import("./pages/system")) },
+  connections: { path: "/connections", icon: "connections", page: lazy(() => import("./pages/connections")) },
+  settings: { path: "/settings", icon: "settings", page: lazy(() => import("./pages/settings")), role: "admin" },
+  account: { path: "/account", icon: "account", page: lazy(() => import("./pages/account")) },
+};
+const NAMES = Object.keys(PAGES) as Name[];
+/** What a phone's bar has room for. */
+const BAR: Name[] = ["overview", "incidents", "downloads", "operations"];
+
+const pageOf = (path: string): Name | undefined =>
+  NAMES.find((name) => path === PAGES[name].path || (name !== "overview" && path.startsWith(`${PAGES[name].path}/`)));
+
+function Count({ of }: { of: Name }): JSX.Element | null {
+  const list = of === "incidents" ? incidents.value : of === "downloads" ? jobs.value : of === "operations" ? operations.value : null;
+  if (!list || list.length === 0) return null;
+  return <span class={of === "incidents" ? "count bad" : "count"}>{list.length > 99 ? "99+" : list.length}</span>;
+}
+
+function Item({ name, current }: { name: Name; current: boolean }): JSX.Element {
+  const { path, icon } = PAGES[name];
+  return (
+    <a class="item" href={path} aria-current={current ? "page" : undefined}>
+      <Icon name={icon} />
+      <span>{w[name]}</span>
+      <Count of={name} />
+    </a>
+  );
+}
+
+export function App(): JSX.Element {
+  const who = session.value;
+  if (who.state === "unknown") return <Waiting />;
+  if (who.state === "none") return <><Login /><Toasts /></>;
+  return <Shell />;
+}
+
+/** Shown only when there is no answer for a while: most are quicker than the eye. */
+function Waiting(): JSX.Element {
+  const late = useSignal(false);
+  useEffect(() => {
+    const timer = setTimeout(() => (late.value = true), 1_200);
+    return () => clearTimeout(timer);
+  }, []);
+  return <main class="door">{late.value && <Empty icon="connections" title={w.unreachable}>{w.trying}</Empty>}</main>;
+}
+
+function Shell(): JSX.Element {
+  const more = useSignal(false);
+  const { path } = here.value;
+  const name = pageOf(path);
+  const title = heading.value ?? (name ? w[name] : w.missing);
+  const offered = NAMES.filter((one) => !PAGES[one].role || can(PAGES[one].role));
+  useEffect(() => {
+    document.title = `${title} · logmedic`;
+  }, [title]);
+  useEffect(() => {
+    more.value = false;
+  }, [path]);
+  const Page = name ? PAGES[name].page : Missing;
+  const item = (one: Name): JSX.Element => <Item key={one} name={one} current={one === name} />;
+  return (
+    <div class="shell">
+      <a class="skip" href="#content" onClick={(event) => {
+        event.preventDefault();
+        document.getElementById("content")?.focus();
+      }}>{w.skip}</a>
+      <nav class="nav" aria-label={w.pages}>
+        <a class="brand" href="/"><img src="/favicon.svg" alt="" width="22" height="22" />logmedic</a>
+        {offered.slice(0, 7).map(item)}
+        <span class="gap" />
+        {offered.slice(7).map(item)}
+      </nav>
+      <div class="main">
+        <header class="head">
+          <h1>{title}</h1>
+          <Pulse />
+          <Bell />
+        </header>
+        <Stale />
+        <main id="content" tabIndex={-1}><Page /></main>
+      </div>
+      <nav class="tabbar" aria-label={w.pages}>
+        {BAR.map((one) => (
+          <a key={one} href={PAGES[one].path} aria-current={one === name ? "page" : undefined}>
+            <Icon name={PAGES[one].icon} size={20} />
+            <span>{w[one]}</span>
+            <Count of={one} />
+          </a>
+        ))}
+        <button type="button" aria-haspopup="dialog" aria-current={name && !BAR.includes(name) ? "page" : undefined} onClick={() => (more.value = true)}>
+          <Icon name="more" size={20} />
+          <span>{w.more}</span>
+        </button>
+      </nav>
+      {more.value && (
+        <Dialog title={w.more} close={() => (more.value = false)}>
+          <nav class="more-list" aria-label={w.more}>
+            {offered.filter((one) => !BAR.includes(one)).map((one) => (
+              <a key={one} href={PAGES[one].path}><Icon name={PAGES[one].icon} size={20} />{w[one]}</a>
+            ))}
+          </nav>
+        </Dialog>
+      )}
+      <Toasts />
+    </div>
+  );
+}
+
+function Missing(): JSX.Element {
+  return (
+    <div class="page">
+      <Empty icon="search" title={w.missing}><Button act={() => go("/")}>{w.home}</Button></Empty>
+    </div>
+  );
+}

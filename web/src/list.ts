@@ -1,0 +1,137 @@
+// A list of the agent's, page by page, that follows what changes.
+
+import { useEffect, useRef } from "preact/hooks";
+import { useSignal, type Signal } from "@preact/signals";
+import * as api from "./api";
+import * as live from "./live";
+import type { Page, Topic } from "./types";
+
+const PAGE = 100;
+
+export interface Listed<T> {
+  /** `null` until the first page is there. */
+  items: Signal<T[] | null>;
+  /** What went wrong, in words. */
+  problem: Signal<api.Problem | null>;
+  /** Whether there are older ones. */
+  more: Signal<boolean>;
+  /** Loads older ones; harmless when it is called too often. */
+  next: () => void;
+  /** Changes one by hand: what a button promises before the agent says so. */
+  put: (item: T) => void;
+  /** Loads anew. */
+  reload: () => void;
+}
+
+export interface Wanted<T> {
+  /** The topic by which changes come. */
+  topic?: Topic;
+  /** Whether a changed or new one belongs to what is shown. */
+  has?: (item: T) => boolean;
+}
+
+/** `path` with its filters; another path is another list. */
+export function useList<T extends { id: string }>(path: string, wanted: Wanted<T> = {}): Listed<T> {
+  const items = useSignal<T[] | null>(null);
+  const problem = useSignal<api.Problem | null>(null);
+  const more = useSignal(false);
+  const state = useRef({ cursor: null as string | null, busy: null as AbortController | null, has: wanted.has });
+  state.current.has = wanted.has;
+
+  const fetchPage = (first: boolean): void => {
+    const { current } = state;
+    if (first) current.busy?.abort();
+    else if (current.busy || !more.value) return;
+    const busy = new AbortController();
+    current.busy = busy;
+    const cursor = first ? null : current.cursor;
+    const at = `${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+    api.get<Page<T>>(at, busy.signal).then(
+      (page) => {
+        if (busy.signal.aborted) return;
+        current.busy = null;
+        current.cursor = page.next_cursor;
+        more.value = page.next_cursor !== null;
+        problem.value = null;
+        const known = new Set(first ? [] : items.value?.map((item) => item.id));
+        items.value = [...(first ? [] : (items.value ?? [])), ...page.items.filter((item) => !known.has(item.id))];
+      },
+      (error: unknown) => {
+        if (busy.signal.aborted) return;
+        current.busy = null;
+        problem.value = error instanceof api.Problem ? error : new api.Problem(0, "error", String(error));
+      },
+    );
+  };
+
+  const put = (item: T): void => {
+    const now = items.value;
+    if (!now) return;
+    const at = now.findIndex((one) => one.id === item.id);
+    const belongs = state.current.has?.(item) ?? true;
+    if (at >= 0) items.value = belongs ? now.with(at, item) : now.toSpliced(at, 1);
+    else if (belongs) items.value = [item, ...now];
+  };
+
+  useEffect(() => {
+    items.value = null;
+    fetchPage(true);
+    const ends = [live.onLoad(() => fetchPage(true))];
+    if (wanted.topic) {
+      ends.push(
+        live.on(wanted.topic, (frame) => {
+          if (frame.data && typeof frame.data === "object" && "id" in frame.data) put(frame.data as T);
+          else fetchPage(true);
+        }),
+      );
+    }
+    return () => {
+      state.current.busy?.abort();
+      state.current.busy = null;
+      for (const end of ends) end();
+    };
+  }, [path]);
+
+  return { items, problem, more, next: () => fetchPage(false), put, reload: () => fetchPage(true) };
+}
+
+export interface Got<T> {
+  data: Signal<T | null>;
+  problem: Signal<api.Problem | null>;
+  reload: () => void;
+}
+
+/** One thing of the agent's; asked again after a gap, and whenever `reload` is called. `null`: nothing yet. */
+export function useGet<T>(path: string | null): Got<T> {
+  const data = useSignal<T | null>(null);
+  const problem = useSignal<api.Problem | null>(null);
+  const busy = useRef<AbortController | null>(null);
+  const reload = (): void => {
+    if (path === null) return;
+    busy.current?.abort();
+    const now = new AbortController();
+    busy.current = now;
+    api.get<T>(path, now.signal).then(
+      (found) => {
+        if (now.signal.aborted) return;
+        data.value = found;
+        problem.value = null;
+      },
+      (error: unknown) => {
+        if (now.signal.aborted) return;
+        problem.value = error instanceof api.Problem ? error : new api.Problem(0, "error", String(error));
+      },
+    );
+  };
+  useEffect(() => {
+    data.value = null;
+    problem.value = null;
+    reload();
+    const end = live.onLoad(reload);
+    return () => {
+      end();
+      busy.current?.abort();
+    };
+  }, [path]);
+  return { data, problem, reload };
+}

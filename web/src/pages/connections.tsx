@@ -1,0 +1,214 @@
+// Connections: this page's own, who else is connected, and how the hub that tells everybody is.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import * as api from "../api";
+import { number } from "../format";
+import { useGet } from "../list";
+import * as live from "../live";
+import { can } from "../store";
+import type { Role, Topic } from "../types";
+import { Button, Empty, Facts, Loading, Panel, Time } from "../ui/basics";
+import { Status, type Tone } from "../ui/status";
+import { words } from "../words";
+import "./connections.css";
+
+const w = words({
+  own: ["This page", "Esta página"],
+  live: ["live", "en directo"],
+  connecting: ["connecting…", "conectando…"],
+  away: ["reconnecting…", "reconectando…"],
+  state: ["Connection", "Conexión"],
+  heard: ["Last heard", "Última noticia"],
+  seq: ["Last message", "Último mensaje"],
+  epoch: ["Series", "Serie"],
+  heartbeat: ["Sign of life", "Señal de vida"],
+  every: [(seconds: number) => `every ${seconds} s`, (seconds: number) => `cada ${seconds} s`],
+  replay: ["After a break", "Tras un corte"],
+  messages: [(count: string) => `up to ${count} messages are made up for`, (count: string) => `se recuperan hasta ${count} mensajes`],
+  topics: ["Topics", "Temas"],
+  test: ["Test broadcast", "Difusión de prueba"],
+  testMore: [
+    "Sends a message to everybody who is connected. It changes nothing. Refused in production.",
+    "Envía un mensaje a todos los conectados. No cambia nada. Se rechaza en producción.",
+  ],
+  send: ["Send", "Enviar"],
+  wait: ["Sent; waiting for it to arrive here…", "Enviado; esperando a que llegue aquí…"],
+  arrived: [(ms: string) => `It arrived here after ${ms} ms.`, (ms: string) => `Llegó aquí en ${ms} ms.`],
+  heardTest: [(who: string) => `${who} sent a test broadcast.`, (who: string) => `${who} envió una difusión de prueba.`],
+  hub: ["Live messages", "Mensajes en directo"],
+  connected: ["Connected", "Conectados"],
+  sent: ["Copies delivered", "Copias entregadas"],
+  broadcasts: ["Messages sent", "Mensajes enviados"],
+  last: ["Last one", "El último"],
+  waiting: ["Waiting now", "En espera ahora"],
+  gaps: ["Full reloads", "Recargas completas"],
+  lost: ["Dropped, too slow", "Descartados por lentitud"],
+  errors: ["Broken connections", "Conexiones rotas"],
+  who: ["Who is connected", "Quién está conectado"],
+  operators: ["Operators and admins see who is connected.", "Los operadores y administradores ven quién está conectado."],
+  unknown: ["This agent does not tell the connections one by one.", "Este agente no detalla las conexiones una a una."],
+  nobody: ["Nobody is connected", "No hay nadie conectado"],
+  viewer: ["viewer", "lector"],
+  operator: ["operator", "operador"],
+  admin: ["admin", "administrador"],
+  behind: [(count: string) => `${count} waiting`, (count: string) => `${count} en espera`],
+  current: ["up to date", "al día"],
+  since: ["connected", "conectado"],
+});
+
+interface Stats {
+  connections: { total: number } & Record<Role, number>;
+  users: string[];
+  heartbeat_s: number;
+  messages_sent: number;
+  broadcasts: number;
+  errors: number;
+  gaps: number;
+  lost: number;
+  waiting: number;
+  last_broadcast: string | null;
+}
+
+interface Info {
+  epoch: string;
+  seq: number;
+  heartbeat_s: number;
+  topics: Topic[];
+  replay_max: number;
+  connections_max: number;
+}
+
+interface Client {
+  id: string | number;
+  account: string;
+  role: Role;
+  address?: string | null;
+  since?: string;
+  topics?: string[];
+  rooms?: string[];
+  /** What waits for it, in messages. */
+  queued?: number;
+}
+
+/** The hub's figures are asked for so often: telling them to everybody would change them. */
+const EVERY_MS = 3_000;
+
+/** Who has more messages before it than this is slow. */
+const SLOW = 20;
+
+const STATES: Record<live.State, Tone> = { live: "good", connecting: "quiet", away: "bad" };
+
+export default function Connections(): JSX.Element {
+  const stats = useGet<Stats>("ws/stats");
+  const clients = useGet<Client[]>(can("operator") ? "ws/clients" : null);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (document.hidden) return;
+      stats.reload();
+      if (clients.data.value) clients.reload();
+    }, EVERY_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <div class="page">
+      <Panel title={w.who} flush>
+        <Who list={clients.data.value} absent={clients.problem.value !== null} users={stats.data.value?.users} />
+      </Panel>
+      <div class="columns tight">
+        <Own />
+        <Panel title={w.hub}>{stats.data.value ? <Hub of={stats.data.value} /> : stats.problem.value ? <Empty title={stats.problem.value.message} /> : <Loading rows={8} />}</Panel>
+      </div>
+      <Test />
+    </div>
+  );
+}
+
+function Own(): JSX.Element {
+  const info = useGet<Info>("ws/info");
+  const place = useSignal<{ seq: number; epoch: string } | null>(null);
+  const { data: { value: found } } = info;
+  useEffect(() => {
+    const ends = found?.topics.map((topic) => live.on(topic, ({ seq, epoch }) => (place.value = { seq, epoch })));
+    return () => ends?.forEach((end) => end());
+  }, [found]);
+  const { state: { value: state }, heardAt: { value: heard } } = live;
+  const { seq, epoch } = place.value ?? found ?? {};
+  const rows: [string, ComponentChildren][] = [
+    [w.state, <Status tone={STATES[state]}>{w[state]}</Status>],
+    [w.heard, <Time at={heard === null ? null : new Date(heard).toISOString()} />],
+    [w.seq, seq === undefined ? "–" : number(seq)],
+    [w.epoch, <span class="mono">{epoch ?? "–"}</span>],
+    [w.heartbeat, found ? w.every(found.heartbeat_s) : "–"],
+    [w.replay, found ? w.messages(number(found.replay_max)) : "–"],
+    [w.topics, found?.topics.join(", ") ?? "–"],
+  ];
+  return <Panel title={w.own}><Facts of={rows} /></Panel>;
+}
+
+function Hub({ of }: { of: Stats }): JSX.Element {
+  const roles = (["admin", "operator", "viewer"] as const).filter((role) => of.connections[role] > 0);
+  return (
+    <Facts of={[
+      [w.connected, <>{number(of.connections.total)} <span class="soft">({roles.map((role) => `${of.connections[role]} × ${w[role]}`).join(", ")})</span></>],
+      [w.broadcasts, number(of.broadcasts)],
+      [w.sent, number(of.messages_sent)],
+      [w.last, <Time at={of.last_broadcast} />],
+      [w.waiting, number(of.waiting)],
+      [w.lost, number(of.lost)],
+      [w.gaps, number(of.gaps)],
+      [w.errors, number(of.errors)],
+    ]} />
+  );
+}
+
+function Test(): JSX.Element {
+  const begun = useSignal<{ mark: string; at: number } | null>(null);
+  const text = useSignal("");
+  useEffect(() => live.on("system", (frame) => {
+    if (frame.type !== "test") return;
+    const { message, by } = (frame.data ?? {}) as { message?: string; by?: string };
+    const own = begun.value;
+    if (own && message === own.mark) text.value = w.arrived(number(performance.now() - own.at, 1));
+    else text.value = w.heardTest(by ?? "?");
+  }), []);
+  const send = async (): Promise<void> => {
+    const mark = `test ${Math.random().toString(36).slice(2)}`;
+    begun.value = { mark, at: performance.now() };
+    text.value = w.wait;
+    try {
+      await api.post("ws/test_broadcast", { message: mark });
+    } catch (error) {
+      text.value = "";
+      throw error;
+    }
+  };
+  return (
+    <Panel title={w.test} aside={<Button act={send} role="operator" small>{w.send}</Button>}>
+      <p class="soft" role="status">{text.value || w.testMore}</p>
+    </Panel>
+  );
+}
+
+function Who({ list, absent, users }: { list: Client[] | null; absent: boolean; users: string[] | undefined }): JSX.Element {
+  if (!can("operator")) return <Empty icon="account" title={w.operators} />;
+  if (absent) return <Empty icon="connections" title={users?.length ? users.join(", ") : w.nobody}>{w.unknown}</Empty>;
+  if (!list) return <Loading rows={4} />;
+  if (list.length === 0) return <Empty icon="connections" title={w.nobody} />;
+  return (
+    <ul class="clients">
+      {list.map(({ id, account, role, address, since, topics = [], rooms = [], queued = 0 }) => {
+        const hears = [...topics, ...rooms].join(", ");
+        return (
+          <li key={id}>
+            <span class="who"><b class="cut-off">{account}</b><span class="chip">{w[role] ?? role}</span><span class="mono soft cut-off">{address}</span></span>
+            <span class="hears cut-off soft" title={hears}>{hears}</span>
+            <Status tone={queued > SLOW ? "warn" : "good"}>{queued > SLOW ? w.behind(number(queued)) : w.current}</Status>
+            <span class="soft end">{w.since} <Time at={since} /></span>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,354 @@
+// One incident from its first line to the proof: what happened, what was done, what is asked of the reader.
+
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import * as api from "../../api";
+import { clock, duration, exact, fileName, now, number } from "../../format";
+import { useGet } from "../../list";
+import * as live from "../../live";
+import { language } from "../../prefs";
+import { isOpenIncident, operations, session } from "../../store";
+import type { Incident, Job } from "../../types";
+import { Button, Facts, Loading, Panel, Progress, say, Time, Trouble } from "../../ui/basics";
+import { Dialog } from "../../ui/dialog";
+import { useHeading } from "../../ui/heading";
+import { className, incidentState, Mark, stateWord, strategyName, tone } from "../../ui/status";
+import { words } from "../../words";
+import { Evidence, Proof, type Seen } from "./proof";
+
+/** A record of the story (docs/RECORDS.md), as far as it is shown. */
+interface Line {
+  id: string;
+  at: string;
+  kind: "error" | "action" | "outcome";
+  phase?: "started" | "finished";
+  action?: string;
+  strategy?: string;
+  attempt?: number;
+  attempts?: number;
+  delay_ms?: number;
+  ok?: boolean;
+  detail?: string;
+  evidence?: Record<string, unknown>;
+  file?: string;
+  offset?: number;
+}
+
+/** The lines around the one that a rule claimed. */
+interface Context {
+  which: "first" | "latest";
+  before: { text: string }[];
+  event: { text: string; match: [number, number] | null };
+  after: { text: string }[];
+}
+
+interface Told extends Incident {
+  acknowledged: { by: string; at: string } | null;
+  before: Seen;
+  after: Seen;
+  records: Line[];
+  download: Job | null;
+  rule_info?: { pattern: string; about: string | null; pack: string | null } | null;
+  contexts?: Context[];
+}
+
+const w = words({
+  back: ["All incidents", "Todas las incidencias"],
+  retry: ["Retry", "Reintentar"],
+  seen: ["Acknowledge", "Marcar como vista"],
+  seenBy: [(who: string) => `Acknowledged by ${who}`, (who: string) => `Vista por ${who}`],
+  silence: ["Silence", "Silenciar"],
+  approve: ["Approve the repair", "Aprobar la reparación"],
+  reject: ["Reject", "Rechazar"],
+  story: ["What happened", "Qué ocurrió"],
+  said: ["the log says", "el registro dice"],
+  more: [(count: string) => `${count} lines in all`, (count: string) => `${count} líneas en total`],
+  latest: ["The latest line", "La última línea"],
+  confirmed: ["confirmed by a look at the system", "confirmado al mirar el sistema"],
+  attempt: [(at: number, of: number) => `attempt ${at} of ${of}`, (at: number, of: number) => `intento ${at} de ${of}`],
+  waited: [(time: string) => `after a wait of ${time}`, (time: string) => `tras esperar ${time}`],
+  lasted: [(time: string) => `took ${time}`, (time: string) => `duró ${time}`],
+  next: ["next step", "siguiente paso"],
+  until: ["without approval it ends", "sin aprobación termina"],
+  evidence: ["Evidence", "Pruebas"],
+  details: ["Details", "Detalles"],
+  rule: ["Rule", "Regla"],
+  pattern: ["Its pattern", "Su patrón"],
+  about: ["About", "Acerca de"],
+  subject: ["About what", "Sobre qué"],
+  place: ["Where it stood", "Dónde estaba"],
+  byte: [(at: string) => `from byte ${at}`, (at: string) => `desde el byte ${at}`],
+  download: ["Download", "Descarga"],
+  opened: ["Opened", "Abierta"],
+  ended: ["Ended", "Terminada"],
+  lastLine: ["Latest line", "Última línea"],
+  records: ["Records as JSON", "Anotaciones en JSON"],
+  calm: ["Nothing is asked of you.", "No tiene que hacer nada."],
+  askApproval: ["The repair begins when you approve it. Nothing has been touched so far.", "La reparación empieza cuando usted la apruebe. Aún no se ha tocado nada."],
+  askMend: ["This needs you: mend the cause, then retry.", "Le necesita: corrija la causa y reintente."],
+  silenceAsk: ["Nobody is told of this again for:", "No se avisará de esto durante:"],
+  silenceUntil: [(when: string) => `Until ${when}. Healing goes on.`, (when: string) => `Hasta ${when}. La reparación continúa.`],
+  silenceFor: ["For", "Durante"],
+  reason: ["Reason", "Motivo"],
+  silenced: ["Silenced.", "Silenciado."],
+});
+
+/** What broke, of the subject's name. */
+const broke = words({
+  timeout: [(x: string) => `${x} took too long to arrive`, (x: string) => `${x} tardó demasiado en llegar`],
+  permission: [(x: string) => `the bot was not allowed to save ${x}`, (x: string) => `el bot no tenía permiso para guardar ${x}`],
+  missing_path: [(x: string) => `the folder for ${x} was missing`, (x: string) => `faltaba la carpeta para ${x}`],
+  corrupt: [(x: string) => `${x} arrived damaged`, (x: string) => `${x} llegó dañado`],
+  disk_full: [(x: string) => `there was no room for ${x}`, (x: string) => `no había espacio para ${x}`],
+  server_down: [(x: string) => `the server failed: ${x}`, (x: string) => `falló el servidor: ${x}`],
+  rate_limited: [(x: string) => `the server asked to slow down: ${x}`, (x: string) => `el servidor pidió ir más despacio: ${x}`],
+  auth: [(x: string) => `the server refused access: ${x}`, (x: string) => `el servidor negó el acceso: ${x}`],
+  too_large: [(x: string) => `${x} is too large for the server`, (x: string) => `${x} es demasiado grande para el servidor`],
+  not_found: [(x: string) => `the server does not have ${x}`, (x: string) => `el servidor no tiene ${x}`],
+  conflict: [(x: string) => `something else holds ${x}`, (x: string) => `otro proceso ocupa ${x}`],
+  crash: [(x: string) => `the bot crashed: ${x}`, (x: string) => `el bot se cayó: ${x}`],
+});
+
+/** What was done, when it went through. */
+const done = words({
+  redownload: ["it was downloaded again", "se descargó de nuevo"],
+  restore_access: ["access was restored", "se restauraron los permisos"],
+  create_directory: ["the directory was created", "se creó el directorio"],
+  quarantine: ["the bad file was set aside", "se apartó el archivo dañado"],
+  wait_for_server: ["the server came back", "el servidor volvió"],
+  wait: ["the wait is over", "terminó la espera"],
+  alert: ["you were told", "se le avisó"],
+  restart_bot: ["the bot was restarted", "se reinició el bot"],
+  command: ["the command ran", "se ejecutó el comando"],
+});
+
+/** Whether it is proven. */
+const ending = words({
+  working: [(t: string) => `being repaired, ${t} so far`, (t: string) => `en reparación, van ${t}`],
+  held: [(t: string) => `waiting, ${t} so far`, (t: string) => `en espera, van ${t}`],
+  approval: ["the repair waits for your approval", "la reparación espera su aprobación"],
+  healed: [(t: string) => `healed and proven in ${t}`, (t: string) => `reparado y comprobado en ${t}`],
+  recovered: [(t: string) => `it recovered by itself after ${t}`, (t: string) => `se recuperó sin ayuda tras ${t}`],
+  not_confirmed: ["the system shows no such fault, nothing was touched", "el sistema no muestra ese fallo, no se tocó nada"],
+  alert_only: ["logmedic cannot repair this, you were told", "logmedic no puede repararlo, se le avisó"],
+  exhausted: [(t: string) => `not healed: every attempt was made in ${t}`, (t: string) => `sin reparar: se agotaron los intentos en ${t}`],
+  refused: ["not healed: logmedic may not repair this", "sin reparar: logmedic no tiene permiso para ello"],
+  cancelled: ["ended by a person", "lo terminó una persona"],
+  interrupted: ["cut off when logmedic stopped", "interrumpido al detenerse logmedic"],
+});
+
+type Sentences = Readonly<Record<string, string | ((text: string) => string) | undefined>>;
+function sentence(of: Sentences, key: string, value: string): string {
+  const text = of[key];
+  return typeof text === "function" ? text(value) : (text ?? key.replaceAll("_", " "));
+}
+
+function headline(story: Told): string {
+  const until = story.ended_at ? Date.parse(story.ended_at) : now.value;
+  const time = duration(Math.max(0, (until - Date.parse(story.opened_at)) / 1_000));
+  const name = story.subject.kind === "file" ? fileName(story.subject.value).name : story.subject.value;
+  const steps = [...new Set(story.steps.filter((step) => step.ok).map((step) => sentence(done, step.strategy, "")))];
+  const list = new Intl.ListFormat(language.value).format(steps);
+  return [sentence(broke, story.class, name), list, sentence(ending, incidentState(story), time)].filter(Boolean).join("; ") + ".";
+}
+
+/** A burst of frames is one load. */
+const BURST_MS = 150;
+
+export default function Story({ id }: { id: string }): JSX.Element {
+  const { data, problem, reload } = useGet<Told>(`incidents/${encodeURIComponent(id)}`);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const end = live.on("incident", (frame) => {
+      const item = frame.data as Incident | null;
+      if ((item?.id ?? frame.key) !== id) return;
+      if (item && data.value) data.value = { ...data.value, ...item } as Told;
+      clearTimeout(timer);
+      timer = setTimeout(reload, BURST_MS);
+    });
+    return () => {
+      end();
+      clearTimeout(timer);
+    };
+  }, [id]);
+  const story = data.value;
+  useHeading(story && className(story.class).replace(/^./u, (letter) => letter.toUpperCase()));
+  /** Shows at once what was asked for, and takes it back when it is refused. */
+  const order = async (what: string, promise: Partial<Told>): Promise<void> => {
+    const before = data.value;
+    if (before) data.value = { ...before, ...promise };
+    try {
+      await api.post(`incidents/${id}/${what}`);
+    } catch (error) {
+      data.value = before;
+      reload();
+      throw error;
+    }
+  };
+  return (
+    <div class="page">
+      <a class="link small-text" href="/incidents">← {w.back}</a>
+      {problem.value && !story ? <Trouble problem={problem.value} again={reload} /> : story ? <Whole story={story} order={order} /> : <Panel><Loading rows={12} /></Panel>}
+    </div>
+  );
+}
+
+function Whole({ story, order }: { story: Told; order: (what: string, promise: Partial<Told>) => Promise<void> }): JSX.Element {
+  const silencing = useSignal(false);
+  const state = incidentState(story);
+  const open = isOpenIncident(story);
+  const who = session.value.state === "in" ? session.value.me.account : "";
+  const asks = state === "approval" || ["exhausted", "refused", "alert_only", "interrupted"].includes(state);
+  const again: Partial<Told> = { state: "working", held_on: null, ended_at: null };
+  const first = story.records.find((line) => line.kind === "error");
+  return (
+    <>
+      <header class="story-head">
+        <h2><Mark tone={tone(state)} size={22} /><span class="wrap">{headline(story)}</span></h2>
+        <span class="hidden" role="status">{stateWord(state)}</span>
+        <div class={asks ? "story-asked" : "story-asked calm"}>
+          <p class="wrap">{story.remedy ?? (state === "approval" ? w.askApproval : asks ? w.askMend : w.calm)}</p>
+          <div class="toolbar">
+            {state === "approval" && <>
+              <Button act={() => order("approve", again)} kind="main" role="operator" icon="check">{w.approve}</Button>
+              <Button act={() => order("reject", { state: "cancelled", held_on: null })} kind="danger" role="operator" icon="cross">{w.reject}</Button>
+            </>}
+            {state !== "working" && state !== "approval" && (
+              <Button act={() => order("retry", again)} kind={asks ? "main" : undefined} role="operator" icon="retry">{w.retry}</Button>
+            )}
+            {!story.acknowledged && <Button act={() => order("acknowledge", { acknowledged: { by: who, at: new Date().toISOString() } })} role="operator" icon="check">{w.seen}</Button>}
+            <Button act={() => (silencing.value = true)} role="operator" icon="mute">{w.silence}</Button>
+            {story.acknowledged && <span class="soft">{w.seenBy(story.acknowledged.by)} · <Time at={story.acknowledged.at} /></span>}
+          </div>
+        </div>
+      </header>
+      <Panel title={w.story}><TimeLine story={story} state={state} open={open} /></Panel>
+      <Panel title={w.details}>
+        <Facts of={[
+          [w.subject, story.subject.value],
+          ...(first?.file ? [[w.place, `${story.source} · ${first.file}, ${w.byte(number(first.offset ?? 0))}`] as [string, string]] : []),
+          [w.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
+          ...(story.rule_info ? [[w.pattern, <code>{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
+          ...(story.job ? [[w.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
+          [w.opened, exact(story.opened_at)],
+          [w.lastLine, exact(story.last_at)],
+          [w.ended, story.ended_at ? exact(story.ended_at) : "–"],
+        ]} />
+        <details><summary>{w.records} ({number(story.records.length)})</summary><pre class="code">{JSON.stringify(story.records, null, 1)}</pre></details>
+      </Panel>
+      {silencing.value && <Silence story={story} close={() => (silencing.value = false)} />}
+    </>
+  );
+}
+
+const When = ({ at }: { at: string }): JSX.Element => <time dateTime={at} title={exact(at)}>{clock(at)}</time>;
+
+function TimeLine({ story, state, open }: { story: Told; state: string; open: boolean }): JSX.Element {
+  const starts = story.records.filter((line) => line.kind === "action" && line.phase === "started");
+  const outcome = story.records.findLast((line) => line.kind === "outcome");
+  const look = starts[0];
+  return (
+    <ol class="story">
+      <li>
+        <Mark tone="warn" size={16} />
+        <h3>{w.said} <When at={story.opened_at} /></h3>
+        {(story.contexts?.length ? story.contexts : [{ which: "first", before: [], event: { text: story.text, match: null }, after: [] } as Context]).map((context) => (
+          <Lines key={context.which} of={context} />
+        ))}
+        {story.count > 1 && <p class="when">{w.more(number(story.count))} · <When at={story.last_at} /></p>}
+      </li>
+      {look && (
+        <li>
+          <Mark tone="warn" size={16} />
+          <h3>{w.confirmed} <When at={look.at} /></h3>
+          <p class="wrap">{look.detail}</p>
+          <Evidence label={w.evidence} of={look.evidence} />
+        </li>
+      )}
+      {starts.map((start) => {
+        const end = story.records.find((line) => line.action === start.action && line.phase === "finished");
+        const lasted = end ? (Date.parse(end.at) - Date.parse(start.at)) / 1_000 : 0;
+        const parts = [
+          (start.attempts ?? 1) > 1 && w.attempt(start.attempt ?? 1, start.attempts ?? 1),
+          start.delay_ms && w.waited(duration(start.delay_ms / 1_000)),
+          lasted >= 0.1 && w.lasted(duration(lasted)),
+        ].filter(Boolean);
+        const running = !end && operations.value?.find((one) => one.about.incident === story.id);
+        return (
+          <li key={start.id}>
+            <Mark tone={!end ? "busy" : end.ok ? "good" : "bad"} size={16} />
+            <h3>{strategyName(start.strategy ?? "")} <When at={start.at} /></h3>
+            <p class="when">{parts.join(" · ")}</p>
+            <p class="wrap">{(end ?? start).detail}</p>
+            {running && <Progress percent={running.progress.percent} label={strategyName(running.name)} />}
+            <Evidence label={w.evidence} of={end?.evidence} />
+          </li>
+        );
+      })}
+      {open ? (
+        <li>
+          <Mark tone={tone(state)} size={16} />
+          <h3>{story.due ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, duration((now.value - Date.parse(story.opened_at)) / 1_000))}</h3>
+          <p class="wrap">{story.detail}</p>
+        </li>
+      ) : (
+        <li>
+          <Mark tone={tone(state)} size={16} />
+          <h3>{sentence(ending, state, duration((Date.parse(story.ended_at ?? story.opened_at) - Date.parse(story.opened_at)) / 1_000))} {story.ended_at && <When at={outcome?.at ?? story.ended_at} />}</h3>
+          <p class="wrap">{story.detail}</p>
+          <Proof of={story} />
+        </li>
+      )}
+    </ol>
+  );
+}
+
+/** What stood around the line, and in it what the rule matched. */
+function Lines({ of: { which, before, event, after } }: { of: Context }): JSX.Element {
+  const [from, to] = event.match ?? [0, 0];
+  return (
+    <>
+      {which === "latest" && <p class="when">{w.latest}</p>}
+      <pre class="code" tabIndex={0}>
+        {before.map((line, at) => <span class="soft" key={at}>{line.text}</span>)}
+        {event.text.slice(0, from)}{to > from && <mark>{event.text.slice(from, to)}</mark>}{event.text.slice(to)}
+        {after.map((line, at) => <span class="soft" key={at}>{line.text}</span>)}
+      </pre>
+    </>
+  );
+}
+
+const HOUR = 3_600;
+const LENGTHS = [HOUR, 8 * HOUR, 24 * HOUR, 168 * HOUR, 720 * HOUR];
+
+function Silence({ story, close }: { story: Told; close: () => void }): JSX.Element {
+  const seconds = useSignal(HOUR);
+  const reason = useSignal("");
+  const send = async (): Promise<void> => {
+    await api.post(`incidents/${story.id}/silence`, { seconds: seconds.value, reason: reason.value });
+    close();
+    say(w.silenced);
+  };
+  const unit = (value: number): string => {
+    const days = value >= 24 * HOUR;
+    return new Intl.NumberFormat(language.value, { style: "unit", unit: days ? "day" : "hour", unitDisplay: "long" }).format(value / (days ? 24 * HOUR : HOUR));
+  };
+  return (
+    <Dialog title={w.silence} close={close}>
+      <p class="wrap">{w.silenceAsk} {className(story.class)}, {story.subject.value}</p>
+      <label class="field">
+        <span>{w.silenceFor}</span>
+        <select value={seconds.value} onChange={(event) => (seconds.value = Number(event.currentTarget.value))}>
+          {LENGTHS.map((value) => <option key={value} value={value}>{unit(value)}</option>)}
+        </select>
+        <span class="hint">{w.silenceUntil(exact(now.value + seconds.value * 1_000))}</span>
+      </label>
+      <label class="field">
+        <span>{w.reason}</span>
+        <input value={reason.value} maxLength={200} onInput={(event) => (reason.value = event.currentTarget.value)} />
+      </label>
+      <div class="actions"><Button act={send} kind="main" icon="mute">{w.silence}</Button></div>
+    </Dialog>
+  );
+}

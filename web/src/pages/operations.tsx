@@ -1,0 +1,261 @@
+// Operations: what runs and waits, what can be started, what was; and one of them with all that is known.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { signal, useSignal } from "@preact/signals";
+import * as api from "../api";
+import { duration } from "../format";
+import { useGet, useList } from "../list";
+import * as live from "../live";
+import { ask, here } from "../router";
+import { isOpenOperation, operations } from "../store";
+import type { Operation } from "../types";
+import { Button, Empty, Facts, Loading, Panel, Select, Time, Trouble } from "../ui/basics";
+import { Dialog } from "../ui/dialog";
+import { useHeading } from "../ui/heading";
+import { Icon } from "../ui/icons";
+import { Rows } from "../ui/rows";
+import { className, Mark, operationState, StateOf, stateWord, tone } from "../ui/status";
+import { words } from "../words";
+import { askedBy, Bar, facts, inOrder, replace, Steer, subjectName, workName } from "./operations/parts";
+import "./operations.css";
+
+const w = words({
+  now: ["Now", "Ahora"],
+  idle: ["Nothing runs and nothing waits", "Nada en marcha, nada en espera"],
+  idleMore: ["Repairs begin by themselves. Maintenance you can start here.", "Las reparaciones empiezan solas. El mantenimiento lo puede iniciar aquí."],
+  start: ["Start…", "Iniciar…"],
+  startTitle: ["Start an operation", "Iniciar una operación"],
+  begin: ["Start", "Iniciar"],
+  before: ["History", "Historial"],
+  none: ["No operation like this", "Ninguna operación así"],
+  state: ["State", "Estado"],
+  kind: ["Kind", "Tipo"],
+  anyState: ["Every state", "Todos los estados"],
+  anyKind: ["Every kind", "Todos los tipos"],
+  repair: ["Repair", "Reparación"],
+  custom: ["Your own command", "Comando propio"],
+  missing: ["There is no such operation", "Esta operación no existe"],
+  missingMore: ["Old ones are removed after a while.", "Las antiguas se eliminan pasado un tiempo."],
+  all: ["All operations", "Todas las operaciones"],
+  cannot: ["This agent cannot do that.", "Este agente no puede hacerlo."],
+  scheduled: ["also runs by its schedule", "también se ejecuta según su horario"],
+  libraryMore: ["Finds out which files there are, and what is in them.", "Averigua qué archivos hay y qué contienen."],
+  thumbnailsMore: ["Makes a small picture of every video and image that has none.", "Crea una miniatura de cada vídeo e imagen que no la tenga."],
+  integrityMore: ["Proves whether every file is whole. What is not becomes an incident.", "Comprueba que cada archivo esté íntegro. Lo que no, se convierte en incidencia."],
+  backupMore: ["Saves the state and the configuration, with checksums.", "Guarda el estado y la configuración, con sumas de verificación."],
+  testMore: ["Counts to 20 and does nothing else. Not in production.", "Cuenta hasta 20 y nada más. No en producción."],
+  priority: ["Priority", "Prioridad"],
+  low: ["low", "baja"],
+  normal: ["normal", "normal"],
+  high: ["high", "alta"],
+  critical: ["critical", "crítica"],
+  by: ["Asked for by", "Pedida por"],
+  created: ["Asked for", "Pedida"],
+  started: ["Began", "Empezó"],
+  ended: ["Ended", "Terminó"],
+  took: ["Took", "Duró"],
+  runs: ["Begun", "Iniciada"],
+  times: [(count: number) => (count === 1 ? "once" : `${count} times`), (count: number) => (count === 1 ? "una vez" : `${count} veces`)],
+  interrupted: ["logmedic stopped in the middle of it", "logmedic se detuvo a mitad"],
+  resumes: ["After a restart", "Tras un reinicio"],
+  again: ["begins again", "empieza de nuevo"],
+  notAgain: ["is marked as interrupted", "se marca como interrumpida"],
+  incident: ["Incident", "Incidencia"],
+  about: ["About", "Sobre"],
+  input: ["Given", "Recibió"],
+  exit: ["Exit code", "Código de salida"],
+  report: ["What came of it", "Resultado"],
+  output: ["The last lines it wrote", "Las últimas líneas que escribió"],
+  noReport: ["There is no report yet.", "Aún no hay informe."],
+});
+
+const STATES = ["completed", "failed", "cancelled"] as const;
+const KINDS = ["repair", "custom", "library", "thumbnails", "integrity", "backup", "test"] as const;
+const kindWord = (kind: string): string => (kind === "repair" || kind === "custom" ? w[kind] : workName({ kind, name: kind }));
+
+/** A row of the queue has three lines on a phone. */
+const narrow = matchMedia("(max-width: 40rem)");
+const isNarrow = signal(narrow.matches);
+narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
+
+export default function Operations(): JSX.Element {
+  const id = here.value.path.slice("/operations/".length);
+  return <div class="page">{id ? <One key={id} id={decodeURIComponent(id)} /> : <All />}</div>;
+}
+
+function All(): JSX.Element {
+  const starting = useSignal(false);
+  return (
+    <>
+      <Panel title={w.now} flush aside={<Button act={() => (starting.value = true)} icon="play" role="operator" small>{w.start}</Button>}>
+        <Queue />
+      </Panel>
+      <History />
+      {starting.value && <Start close={() => (starting.value = false)} />}
+    </>
+  );
+}
+
+function Queue(): JSX.Element {
+  const list = operations.value;
+  if (!list) return <Loading rows={3} />;
+  if (list.length === 0) return <p class="waits soft"><span>{w.idle}. {w.idleMore}</span></p>;
+  return <Rows items={inOrder(list)} height={isNarrow.value ? 124 : 64} label={w.now} row={(item) => <Work of={item} />} />;
+}
+
+function Work({ of }: { of: Operation }): JSX.Element {
+  const line = facts(of).join(" · ");
+  return (
+    <div class="work">
+      <span class="row what">
+        <StateOf state={operationState(of)} />
+        <a class="cut-off name" href={`/operations/${of.id}`}>{workName(of)}</a>
+        <span class="cut-off file" title={of.about.subject}>{subjectName(of)}</span>
+        {of.priority !== "normal" && <span class="chip">{w[of.priority]}</span>}
+      </span>
+      <span class="far"><Bar of={of} /></span>
+      <span class="cut-off facts-line" title={line}>{line}</span>
+      <Steer of={of} changed={replace} />
+    </div>
+  );
+}
+
+/** What a start was refused for good with, by its path: it is not offered again while the page is open. */
+const refusals = signal<Record<string, string>>({});
+
+function Start({ close }: { close: () => void }): JSX.Element {
+  const commands = useGet<{ name: string; program: string; scheduled: boolean }[]>("operations/custom");
+  const begin = async (path: string): Promise<void> => {
+    try {
+      await api.post(`operations/${path}`);
+      close();
+    } catch (error) {
+      if (!(error instanceof api.Problem)) throw error;
+      const cannot = error.code === "no_such_route" || error.status === 405;
+      if (!cannot && error.code !== "refused_in_production") throw error;
+      refusals.value = { ...refusals.value, [path]: cannot ? w.cannot : error.message };
+    }
+  };
+  const item = (path: string, name: string, text: ComponentChildren): JSX.Element => (
+    <li key={path} class="start">
+      <h3 class="wrap">{name}</h3>
+      <Button act={() => begin(path)} role="operator" disabled={path in refusals.value} small>{w.begin}</Button>
+      <p class={path in refusals.value ? "warn-text" : ""}>{refusals.value[path] ?? text}</p>
+    </li>
+  );
+  return (
+    <Dialog title={w.startTitle} close={close}>
+      <ul>
+        {(commands.data.value ?? []).map(({ name, program, scheduled }) =>
+          item(`custom/${encodeURIComponent(name)}`, name, <><span class="mono wrap">{program}</span>{scheduled && ` · ${w.scheduled}`}</>))}
+        {item("library/populate", kindWord("library"), w.libraryMore)}
+        {item("thumbnails/regenerate", kindWord("thumbnails"), w.thumbnailsMore)}
+        {item("integrity/verify", kindWord("integrity"), w.integrityMore)}
+        {item("backup/create", kindWord("backup"), w.backupMore)}
+        {item("test", kindWord("test"), w.testMore)}
+      </ul>
+    </Dialog>
+  );
+}
+
+function History(): JSX.Element {
+  const { query } = here.value;
+  const state = query.get("state") ?? "";
+  const kind = query.get("kind") ?? "";
+  const list = useList<Operation>(api.query("operations", { state, kind }), {
+    topic: "operation",
+    has: (item) => (!state || item.state === state) && (!kind || item.kind === kind),
+  });
+  const over = list.items.value?.filter((item) => !isOpenOperation(item));
+  return (
+    <Panel title={w.before} flush aside={
+      <>
+        <Select label={w.kind} value={kind} pick={(value) => ask({ kind: value })} of={[["", w.anyKind], ...KINDS.map((one) => [one, kindWord(one)] as const)]} />
+        <Select label={w.state} value={state} pick={(value) => ask({ state: value })} of={[["", w.anyState], ...STATES.map((one) => [one, stateWord(one)] as const)]} />
+      </>
+    }>
+      {!over ? (
+        list.problem.value ? <Trouble problem={list.problem.value} again={list.reload} /> : <Loading rows={12} />
+      ) : over.length === 0 && !list.more.value ? (
+        <Empty icon="operations" title={w.none} />
+      ) : (
+        <Rows items={over} height={56} label={w.before} more={list.more.value ? list.next : undefined} row={(item) => <Past of={item} />} />
+      )}
+    </Panel>
+  );
+}
+
+/** How long the last run was. */
+const took = (of: Operation): string | null =>
+  of.started_at && of.ended_at ? duration((Date.parse(of.ended_at) - Date.parse(of.started_at)) / 1_000) : null;
+
+function Past({ of }: { of: Operation }): JSX.Element {
+  return (
+    <a class="line" href={`/operations/${of.id}`}>
+      <Mark tone={tone(of.state)} />
+      <span class="two">
+        <span class="first"><span class="cut-off">{workName(of)}</span><span class="cut-off soft small-text">{subjectName(of)}</span></span>
+        <span class="second">{stateWord(of.state)}{of.report?.detail && ` · ${of.report.detail}`}</span>
+      </span>
+      <span class="end"><Time at={of.ended_at ?? of.created_at} /><span>{took(of)}</span></span>
+    </a>
+  );
+}
+
+function One({ id }: { id: string }): JSX.Element {
+  const { data, problem, reload } = useGet<Operation & { input?: unknown }>(`operations/${encodeURIComponent(id)}`);
+  const of = data.value;
+  useEffect(() => live.on("operation", (frame) => {
+    if (frame.key !== id) return;
+    if (frame.data) data.value = frame.data as Operation;
+    else reload();
+  }), [id]);
+  useHeading(of && workName(of));
+  const back = <a class="row link" href="/operations"><Icon name="back" size={14} />{w.all}</a>;
+  if (problem.value && !of) {
+    return problem.value.status === 404 ? <Empty icon="operations" title={w.missing}><p>{w.missingMore}</p>{back}</Empty> : <Trouble problem={problem.value} again={reload} />;
+  }
+  if (!of) return <Panel><Loading rows={8} /></Panel>;
+  const { about, report, input } = of;
+  const changed = (item: Operation, from: Operation): void => {
+    if (data.value === from) data.value = item;
+    replace(item, from);
+  };
+  const rows: [string, ComponentChildren][] = [
+    [w.kind, kindWord(of.kind)],
+    [w.priority, w[of.priority]],
+    [w.by, <span class="wrap">{askedBy(of.by)}</span>],
+    [w.created, <Time at={of.created_at} />],
+    [w.started, <Time at={of.started_at} />],
+    [w.ended, <Time at={of.ended_at} />],
+    [w.took, took(of) ?? "–"],
+    [w.runs, <>{w.times(of.runs)}{of.interrupted && <span class="warn-text"> · {w.interrupted}</span>}</>],
+    [w.resumes, of.resume ? w.again : w.notAgain],
+  ];
+  if (about.subject) rows.push([w.about, <span class="mono">{about.subject}</span>]);
+  if (about.incident) rows.push([w.incident, <a class="link" href={`/incidents/${about.incident}`}>{className(about.class ?? about.incident)}</a>]);
+  if (report?.exit_code !== undefined) rows.push([w.exit, report.exit_code]);
+  if (input) rows.push([w.input, <span class="mono">{JSON.stringify(input)}</span>]);
+  return (
+    <>
+      {back}
+      <Panel title={<StateOf state={operationState(of)} />} aside={<Steer of={of} changed={changed} />}>
+        {(isOpenOperation(of) || of.progress.percent !== null) && <Bar of={of} />}
+        <p class="soft small-facts">{facts(of, false).join(" · ")}</p>
+      </Panel>
+      <div class="columns">
+        <Panel><Facts of={rows} /></Panel>
+        <Panel title={w.report}>
+          <p class={report ? "wrap" : "soft"}>{report?.detail ?? w.noReport}</p>
+          {report?.output && (
+            <>
+              <h2 class="output-title">{w.output}</h2>
+              <pre class="code output" tabIndex={0} aria-label={w.output}>{report.output.join("\n")}</pre>
+            </>
+          )}
+        </Panel>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,94 @@
+// The bell: how many are unread, and a panel to read, mark and clear them.
+
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import * as api from "../api";
+import { useList } from "../list";
+import { sound } from "../prefs";
+import { arrived, can, unread } from "../store";
+import type { Notification } from "../types";
+import { words } from "../words";
+import { Button, Empty, Loading, Trouble } from "./basics";
+import { Dialog } from "./dialog";
+import { Icon } from "./icons";
+import { chime } from "./chime";
+import { Notice } from "./notice";
+
+const w = words({
+  title: ["Notifications", "Avisos"],
+  open: [(count: number) => `Notifications, ${count} unread`, (count: number) => `Avisos, ${count} sin leer`],
+  all: ["Mark all as read", "Marcar todos"],
+  clear: ["Clear", "Borrar"],
+  page: ["All notifications", "Todos los avisos"],
+  none: ["Nothing to read", "Nada que leer"],
+  noneMore: ["What happens is told here, and kept.", "Lo que ocurra se cuenta y se guarda aquí."],
+});
+
+export function Bell(): JSX.Element {
+  const open = useSignal(false);
+  const moved = useSignal(false);
+  const seen = useRef<string | null>(null);
+  const newest = arrived.value;
+  useEffect(() => {
+    const mark = newest && `${newest.id} ${newest.at}`;
+    if (!newest || mark === seen.current) return;
+    seen.current = mark;
+    moved.value = true;
+    if (sound.value === "on" && !newest.silent) chime(newest.level);
+  }, [newest]);
+  const count = unread.value;
+  return (
+    <>
+      <button
+        type="button"
+        class={moved.value ? "bell moved" : "bell"}
+        aria-label={w.open(count)}
+        aria-haspopup="dialog"
+        onAnimationEnd={() => (moved.value = false)}
+        onClick={() => (open.value = true)}
+      >
+        <Icon name="bell" size={18} />
+        {count > 0 && <span class="badge" aria-hidden="true">{count > 99 ? "99+" : count}</span>}
+      </button>
+      {open.value && <Tray close={() => (open.value = false)} />}
+    </>
+  );
+}
+
+function Tray({ close }: { close: () => void }): JSX.Element {
+  const list = useList<Notification>("notifications", { topic: "notification" });
+  const items = list.items.value;
+  const all = async (): Promise<void> => {
+    await api.post("notifications/read_all");
+    list.reload();
+  };
+  const clear = async (): Promise<void> => {
+    await api.post("notifications/clear");
+    list.reload();
+  };
+  return (
+    <Dialog title={w.title} close={close} side>
+      {can("operator") && items && items.length > 0 && (
+        <div class="tray-actions">
+          <Button act={all} small kind="quiet" icon="check">{w.all}</Button>
+          <Button act={clear} small kind="quiet" icon="trash">{w.clear}</Button>
+        </div>
+      )}
+      {list.problem.value && !items ? (
+        <Trouble problem={list.problem.value} again={list.reload} />
+      ) : items === null ? (
+        <Loading />
+      ) : items.length === 0 ? (
+        <Empty icon="bell" title={w.none}>{w.noneMore}</Empty>
+      ) : (
+        <div onClick={(event) => {
+          if (event.target instanceof Element && event.target.closest("a")) close();
+        }}>
+          {items.slice(0, 30).map((item) => <Notice key={item.id} item={item} changed={list.put} />)}
+        </div>
+      )}
+      <footer class="list-end"><a class="link" href="/notifications" onClick={close}>{w.page}</a></footer>
+    </Dialog>
+  );
+}
