@@ -19,7 +19,7 @@ mod healthy;
 #[path = "src/classify/literal.rs"]
 #[allow(dead_code)]
 mod literal;
-#[path = "build/web.rs"]
+#[path = "web/embed.rs"]
 mod web;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! Serves the dashboard's files out of the program. I/O: none, they are embedded when it is built (`build/web.rs`).
+//! Serves the dashboard's files out of the program. I/O: none, they are embedded when it is built (`web/embed.rs`).
 //!
 //! Whatever no route has comes here. The dashboard finds its way by the path itself, so everything that looks like a page is the same
 //! page. Names are looked up as they stand in the request, never decoded, in a table: there is no path that could lead out of it.

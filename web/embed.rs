@@ -26,7 +26,7 @@ const TEXTS: [&str; 7] = ["css", "html", "js", "json", "svg", "txt", "webmanifes
 /// Fills `OUT_DIR/web`.
 pub fn embed(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=LOGMEDIC_UI");
-    println!("cargo:rerun-if-changed=build/web.rs");
+    println!("cargo:rerun-if-changed=web/embed.rs");
     println!("cargo:rerun-if-changed={PLAIN}");
     let wanted = std::env::var("LOGMEDIC_UI").unwrap_or_default();
     let (web, dist) = (root.join("web"), root.join("web/dist"));
