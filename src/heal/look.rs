@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::directory::directory_of;
 use super::examine::facts_evidence;
 use super::output::{Step, answer, answer_of, evidence, unknown};
+use super::part::SLACK;
 use super::{Healer, Stop, blocking};
 use crate::decide::{Answer, Expect, Finding, Question};
 use crate::media::State;
@@ -144,7 +145,8 @@ impl Healer {
             Some(hint) => vec![self.resolve(hint)?],
             None => self.inner.roots.all(),
         };
-        let wanted = need.unwrap_or(self.settings().min_free);
+        // As a download itself asks: whoever waits for room must not be sent on into a refusal.
+        let wanted = need.map_or(self.settings().min_free, |need| need.saturating_add(SLACK));
         let (asked, fullest) = blocking(move || {
             let asked: Vec<(RootPath, Space)> =
                 paths.into_iter().filter_map(|path| path.space().ok().map(|space| (path, space))).collect();

@@ -19,7 +19,7 @@ const CHUNKS: usize = 64;
 /// Remembered parts. Beyond it all but the newest are forgotten: they can then not be resumed, only begun again.
 const MAX_REMEMBERED: u32 = 1000;
 /// Room left beside a download that fits exactly: directories and other writers need some.
-const SLACK: u64 = 1 << 20;
+pub(super) const SLACK: u64 = 1 << 20;
 
 /// What is written down about a part, so that it is known again after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,8 +160,8 @@ impl Draft {
             )));
         }
         let space = self.part.path.space()?;
-        let need = total.saturating_sub(self.part.held);
-        if need.saturating_add(SLACK) > space.free {
+        let need = total.saturating_sub(self.part.held).saturating_add(SLACK);
+        if need > space.free {
             return Err(Box::new(TaskOutput::NoSpace {
                 detail: format!("{need} bytes are needed for {}, {} are free", self.part.path, space.free),
                 evidence: evidence(

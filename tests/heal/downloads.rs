@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::Response;
-use logmedic::decide::{Expect, Fetch, Finding, Repair, TaskOutput, Work};
+use logmedic::decide::{Expect, Fetch, Finding, Question, Repair, TaskOutput, Work};
 use logmedic::operate::{About, Kind, New, Operations, Outcome, Priority, Settings, State};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -294,6 +294,11 @@ async fn inside_a_small_file_system() {
     let asked = house.fetch(Fetch::Url(server.url("/a.png")), &target).await;
     assert!(matches!(asked, TaskOutput::NoSpace { .. }), "{asked:?}");
     assert_eq!(part.metadata().unwrap().len(), 0, "nothing was written when it could not fit");
+    // Whoever waits for room waits for what the download will want: a bit more than the file has.
+    let free = house.look(Question::Space { path: Some(target.clone()), need: None }).await;
+    let free = free.evidence["free_bytes"].as_u64().unwrap();
+    let tight = house.look(Question::Space { path: Some(target.clone()), need: Some(free - 1_000) }).await;
+    assert_eq!(tight.finding, Finding::Fault, "{tight:?}");
     let ran_out = house.fetch(Fetch::Url(server.url("/a.png")), &target).await;
     assert!(matches!(ran_out, TaskOutput::NoSpace { .. }), "{ran_out:?}");
     assert!(part.metadata().unwrap().len() > 1_000_000, "what came is kept");
