@@ -25,5 +25,6 @@ pub mod rules;
 pub mod run;
 pub mod settings;
 pub mod setup;
+pub mod story;
 pub mod system;
 pub mod ws;
