@@ -14,6 +14,7 @@ pub mod input;
 pub mod jobs;
 pub mod listen;
 pub mod live;
+pub mod logs;
 pub mod notifications;
 pub mod operations;
 pub mod page;

@@ -19,7 +19,7 @@ use super::notifications::Centre;
 use super::system::System;
 use super::ws::Door;
 use super::{
-    audit, auth, describe, incidents, jobs, notifications, operations, pages, rules, setup, story, system, ws,
+    audit, auth, describe, incidents, jobs, logs, notifications, operations, pages, rules, setup, story, system, ws,
 };
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
@@ -60,6 +60,7 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(incidents::router(ledger.clone(), orders.clone(), identity.clone()))
         .merge(story::router(ledger.clone(), book.clone(), identity.clone()))
         .merge(jobs::router(ledger.clone(), orders, identity.clone()))
+        .merge(logs::router(ledger.clone(), book.clone(), identity.clone()))
         .merge(notifications::router(centre))
         .merge(operations::router(operations, identity.clone()))
         .merge(rules::router(ledger, book, identity))
