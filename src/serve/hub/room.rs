@@ -62,7 +62,7 @@ impl Seat {
             since: self.since.clone(),
             topics: state.wants.topics(),
             rooms: state.wants.rooms(),
-            waiting: state.queue.len(),
+            queued: state.queue.len(),
             behind: if state.queue.len() == 0 { 0 } else { told.saturating_sub(state.queue.sent()) },
         }
     }
@@ -144,7 +144,7 @@ pub struct ClientShown {
     /// Rooms and single things (`job:ID`) that it wants.
     pub rooms: Vec<String>,
     /// Frames that wait for it.
-    pub waiting: usize,
+    pub queued: usize,
     /// How many numbers it is behind what was told to all; 0 while nothing waits.
     pub behind: u64,
 }

@@ -80,7 +80,7 @@ pub struct Health {
     /// Whether logmedic runs the bot.
     pub runs_bot: bool,
     /// The bot's process, where logmedic runs it and it runs.
-    pub bot: Option<ProcessHealth>,
+    pub bot: Option<BotProcess>,
     /// What the bot does, where logmedic runs it.
     pub bot_state: Option<BotHealth>,
     /// The log sources and how far they are read.
@@ -99,6 +99,17 @@ pub struct Health {
     pub open_incidents: u64,
     /// How many probes are `up`, `down` and `unknown`.
     pub probes: ProbeCounts,
+}
+
+/// The bot's process.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct BotProcess {
+    /// What it uses.
+    #[serde(flatten)]
+    pub process: ProcessHealth,
+    /// What it does.
+    #[serde(flatten)]
+    pub bot: Option<BotHealth>,
 }
 
 /// What the bot does.
@@ -138,6 +149,8 @@ pub struct FileHealth {
     pub size_bytes: Option<u64>,
     /// Everything before this byte was worked off.
     pub offset: u64,
+    /// Bytes that are there and not worked off yet.
+    pub lag_bytes: Option<u64>,
 }
 
 /// How many probes stand how.
@@ -191,7 +204,8 @@ const FILES_MAX: usize = 100;
 fn file_of(tail: counts::Tail) -> (String, FileHealth) {
     let size_bytes = std::fs::metadata(&tail.path).ok().map(|meta| meta.len());
     let path = clean_line(&tail.path.to_string_lossy()).into_owned();
-    (tail.source, FileHealth { path, size_bytes, offset: tail.offset })
+    let lag_bytes = size_bytes.map(|size| size.saturating_sub(tail.offset));
+    (tail.source, FileHealth { path, size_bytes, offset: tail.offset, lag_bytes })
 }
 
 impl System {
@@ -215,6 +229,7 @@ impl System {
         let loop_age_ms = u64::try_from(parts.vitals.loop_age().as_millis()).unwrap_or(u64::MAX);
         let size = |path: &std::path::Path| std::fs::metadata(path).ok().map(|meta| meta.len());
         let probes = self.probe_counts(now);
+        let bot_state: Option<BotHealth> = parts.vitals.bot_now().filter(|_| parts.runs_bot).map(Into::into);
 
         let mut reasons = Vec::new();
         reasons.extend(of_loop(loop_age_ms));
@@ -242,8 +257,8 @@ impl System {
             agent: agent.map(Into::into),
             loop_age_ms,
             runs_bot: parts.runs_bot,
-            bot: bot.map(Into::into),
-            bot_state: parts.vitals.bot_now().filter(|_| parts.runs_bot).map(Into::into),
+            bot: bot.map(|usage| BotProcess { process: usage.into(), bot: bot_state.clone() }),
+            bot_state,
             sources: self.sources(files),
             ledger_bytes: size(parts.ledger.path()).unwrap_or(0),
             records_bytes: size(&parts.records),
@@ -258,12 +273,11 @@ impl System {
     fn sources(&self, files: Vec<(String, FileHealth)>) -> Vec<SourceHealth> {
         let of = |source: &Source| {
             let mine = files.iter().filter(|(name, _)| *name == source.name).map(|(_, file)| file);
-            let lag = |file: &FileHealth| file.size_bytes.unwrap_or(0).saturating_sub(file.offset);
             SourceHealth {
                 name: source.name.clone(),
                 kind: source.kind,
                 place: source.place.clone(),
-                lag_bytes: mine.clone().map(lag).sum(),
+                lag_bytes: mine.clone().filter_map(|file| file.lag_bytes).sum(),
                 files: mine.take(FILES_MAX).cloned().collect(),
             }
         };
