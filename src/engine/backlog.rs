@@ -18,14 +18,9 @@ pub(super) fn latest(changes: Vec<Change>) -> Vec<Change> {
                 seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
             }
             Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
-            Change::Context { incident, around } => {
-                seen.insert(("context", incident.clone(), around.offset.to_string()))
-            }
-            Change::Record { .. }
-            | Change::Unclassified(_)
-            | Change::Silence(_)
-            | Change::Acknowledged { .. }
-            | Change::Around(_) => true,
+            // Only for the story: the first that is let go.
+            Change::Context { .. } | Change::Around(_) => false,
+            Change::Record { .. } | Change::Unclassified(_) | Change::Silence(_) | Change::Acknowledged { .. } => true,
         })
         .collect();
     kept.reverse();
