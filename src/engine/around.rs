@@ -226,8 +226,8 @@ mod tests {
     }
 
     fn pass(witness: &mut Witness, rules: &Rules, chunk: Vec<RawEvent>, now: DateTime<Utc>) -> Vec<Around> {
-        for number in 0..chunk.len() {
-            let hit = rules.classify(&chunk[number].text);
+        for (number, event) in chunk.iter().enumerate() {
+            let hit = rules.classify(&event.text);
             let of = Of { source: "bot", file: Some("bot.log"), rules };
             witness.pass(of, &chunk, number, hit.as_ref(), now, now);
         }
