@@ -3,6 +3,8 @@
 
 #[path = "api/foreign.rs"]
 mod foreign;
+#[path = "api/looks.rs"]
+mod looks;
 #[path = "api/pages.rs"]
 mod pages;
 #[path = "agent/rig.rs"]
@@ -160,6 +162,10 @@ const ROUTES: &str = "
     GET ws/info
     GET ws/stats
     POST ws/ticket
+    GET ws/clients
+    GET logs
+    GET stats/series
+    GET stats/disks
     POST ws/test_broadcast";
 
 fn described(house: &House) -> Vec<(Method, String, Value)> {

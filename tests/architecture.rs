@@ -31,6 +31,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
             (
                 false,
                 &[
+                    "assemble",
                     "backup",
                     "classify",
                     "correlate",
@@ -80,6 +81,8 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
 
 /// The files of `engine` that do I/O, with what they may drive besides.
 const SHELL: &[(&str, &[&str])] = &[
+    ("src/engine/around.rs", &["assemble"]),
+    ("src/engine/backlog.rs", &["ledger"]),
     ("src/engine/run.rs", &["heal", "ledger", "operate", "outbox", "publish"]),
     ("src/engine/repairs.rs", &["heal", "operate"]),
     ("src/engine/intake.rs", &["acquire", "assemble", "ledger", "publish"]),

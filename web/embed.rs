@@ -31,10 +31,12 @@ pub fn embed(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let wanted = std::env::var("LOGMEDIC_UI").unwrap_or_default();
     let (web, dist) = (root.join("web"), root.join("web/dist"));
     let built = || dist.join("index.html").is_file();
-    if !built() && wanted != "skip" && web.join("package-lock.json").is_file() {
-        if let Err(error) = build(&web) {
-            println!("cargo:warning=the dashboard was not built: {error}; {REMEDY}");
-        }
+    let may_build = wanted != "skip" && web.join("package-lock.json").is_file();
+    if !built()
+        && may_build
+        && let Err(error) = build(&web)
+    {
+        println!("cargo:warning=the dashboard was not built: {error}; {REMEDY}");
     }
     if web.is_dir() {
         // cargo asks for ever about a folder that is not there, and npm's files are no reason to build again.

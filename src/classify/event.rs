@@ -23,7 +23,7 @@ const MAX_PART: usize = 64 * 1024;
 /// How loud the program was, by the level it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Level {
+pub enum Level {
     /// TRACE or DEBUG.
     Debug,
     /// INFO or NOTICE.
@@ -32,6 +32,33 @@ pub(super) enum Level {
     Warning,
     /// ERROR and above.
     Error,
+}
+
+impl Level {
+    /// The level of this word: `debug`, `info`, `warning`, `error`; `critical` is an error.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        let word = if word == "critical" { "error" } else { word };
+        [Self::Debug, Self::Info, Self::Warning, Self::Error].into_iter().find(|level| level.word() == word)
+    }
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// How loud the program was that wrote this event; `None`: it does not say. What ended with an exception is an error.
+#[must_use]
+pub fn level(text: &[u8]) -> Option<Level> {
+    let text = plain(text);
+    parts(&text).first().and_then(Part::level)
 }
 
 /// Which words of the event.

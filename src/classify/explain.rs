@@ -46,6 +46,24 @@ pub struct Explanation {
 }
 
 impl Rules {
+    /// Which bytes of `text` the pattern of this rule matches, in the first part that it matches. `None` where it matches
+    /// nowhere, or only behind what a supervisor put before each of several lines.
+    #[must_use]
+    pub fn span(&self, rule: &str, text: &[u8]) -> Option<std::ops::Range<usize>> {
+        let entry = self.rules.entries.iter().find(|entry| entry.id == rule)?;
+        let plain = event::plain(text);
+        // Taken off in front of a single line; of several, nothing may have been.
+        let skipped = text.len().checked_sub(plain.len()).filter(|skipped| text[*skipped..] == *plain)?;
+        event::parts(&plain).iter().find_map(|part| {
+            let seen = entry.sees(part);
+            let found = entry.pattern.regex()?.find(seen)?;
+            // What it sees is a stretch of the text.
+            let base = (seen.as_ptr() as usize).checked_sub(plain.as_ptr() as usize)?;
+            let (start, end) = (skipped + base + found.start(), skipped + base + found.end());
+            (end <= text.len()).then_some(start..end)
+        })
+    }
+
     /// Every rule that would match, which one wins and why the others do not.
     #[must_use]
     pub fn explain(&self, text: &[u8]) -> Explanation {

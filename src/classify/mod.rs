@@ -28,6 +28,7 @@ mod simd;
 mod table;
 
 pub use bulk::{Bulk, Found, Take, Want};
+pub use event::{Level, level};
 pub use explain::{Claim, Explanation, Verdict};
 pub use file::{MAX_FILE, Problem, RuleSource};
 pub use fragments::MAX_PATTERN;

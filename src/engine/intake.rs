@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::around::{Of, Witness};
 use crate::acquire::{Checkpoint, Identity, Milestones, Read, StreamId};
 use crate::assemble::{Assembler, Limits, RawEvent};
 use crate::classify::{Hit, Rules, Signal};
 use crate::correlate::{Item, Meaning};
 use crate::ledger::store::{Change, Unclassified};
 use crate::publish::metrics::Metrics;
-use crate::vocab::{Captures, Class, redact, rfc3339, shorten};
+use crate::vocab::{Around, Captures, Class, redact, rfc3339, shorten};
 
 /// How much of an event's text goes into records: enough for the cause and its surroundings.
 const TEXT_MAX: usize = 16 * 1024;
@@ -36,6 +37,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// How far that is.
     pub progress: Vec<Change>,
+    /// What was said around events that are recognised, now or lately.
+    pub around: Vec<Around>,
     /// When the last of it was read.
     pub came: Instant,
 }
@@ -64,6 +67,14 @@ struct Stream {
     saved: u64,
     /// Since when there is a newer one, or another name of the file.
     unsaved_since: Option<Instant>,
+    /// Keeps what is said around recognised events.
+    witness: Witness,
+}
+
+impl Stream {
+    fn of<'a>(&'a self, rules: &'a Rules) -> Of<'a> {
+        Of { source: &self.source, file: self.file.as_deref(), rules }
+    }
 }
 
 /// What the rules say of an event.
@@ -140,6 +151,7 @@ pub async fn run(
         tokio::task::yield_now().await;
     }
     // The readers stopped: what waits is read again at the next start, only the position is written.
+    intake.tell_around(true).await;
     intake.save_positions(true).await;
 }
 
@@ -180,6 +192,7 @@ impl Intake {
                     asked: None,
                     saved: offset,
                     unsaved_since: None,
+                    witness: Witness::default(),
                 };
                 self.streams.insert(stream, opened);
                 // A first look at a file is remembered at once: a restart must not take it for new.
@@ -230,9 +243,18 @@ impl Intake {
         place.flush_at = None;
         let Some(event) = place.assembler.take_pending() else { return Some(()) };
         let now = super::run::wall();
+        let mut witness = std::mem::take(&mut place.witness);
+        let event = [event];
+        let at = date(&event[0], self.zone, now);
+        witness.pass(place.of(book), &event, 0, found.hit.as_ref(), at, now);
+        let [event] = event;
         let source = place.source.clone();
-        self.show(&source, &event, &found, now);
+        self.show(&source, &event, &found, at);
         let items = items(found, &event, self.zone, now);
+        witness.over(vec![event]);
+        if let Some(place) = self.streams.get_mut(&stream) {
+            place.witness = witness;
+        }
         self.send(stream, items).await
     }
 
@@ -246,8 +268,9 @@ impl Intake {
         self.send_events(stream, events).await?;
         let Some(place) = self.streams.remove(&stream) else { return Some(()) };
         let progress = self.forget(&place.source, place.key).into_iter().collect();
-        let Stream { source, file, came, .. } = place;
-        self.out.send(Batch { source, file, items: Vec::new(), progress, came }).await.ok()
+        let Stream { source, file, came, mut witness, .. } = place;
+        witness.give_up(super::run::wall(), true);
+        self.out.send(Batch { source, file, items: Vec::new(), progress, around: witness.take(), came }).await.ok()
     }
 
     /// Forgets a stored position, unless another open stream has the same name: a file may be followed by its twin.
@@ -258,7 +281,12 @@ impl Intake {
 
     fn next_wake(&self) -> Option<Instant> {
         let quiet = |place: &Stream| place.unsaved_since.map(|since| since + QUIET_CHECKPOINT);
-        self.streams.values().flat_map(|place| [place.flush_at, quiet(place)]).flatten().min()
+        // Dates only where somebody waits for them, which is seldom.
+        let lines = |place: &Stream| {
+            let wait = place.witness.due().map(|due| (due - super::run::wall()).to_std().unwrap_or_default());
+            wait.map(|wait| Instant::now() + wait + Duration::from_millis(1))
+        };
+        self.streams.values().flat_map(|place| [place.flush_at, quiet(place), lines(place)]).flatten().min()
     }
 
     /// Gives up waiting where the time is over, and writes positions that moved without anything being found.
@@ -276,7 +304,26 @@ impl Intake {
             let event = place.assembler.take_pending();
             self.send_events(stream, event.into_iter().collect()).await?;
         }
+        self.tell_around(false).await?;
         self.save_positions(false).await
+    }
+
+    /// Hands over what was said after recognised events where more is not waited for.
+    async fn tell_around(&mut self, all: bool) -> Option<()> {
+        let now = super::run::wall();
+        let mut ready = Vec::new();
+        for (id, place) in &mut self.streams {
+            if place.witness.due().is_some_and(|due| all || due <= now) {
+                place.witness.give_up(now, all);
+            }
+            if place.witness.is_ready() {
+                ready.push(*id);
+            }
+        }
+        for stream in ready {
+            self.send(stream, Vec::new()).await?;
+        }
+        Some(())
     }
 
     async fn save_positions(&mut self, all: bool) -> Option<()> {
@@ -301,19 +348,31 @@ impl Intake {
         let now = super::run::wall();
         // One chunk is one batch: its position and what was found in it must commit together.
         let (mut items, mut unknown) = (Vec::new(), BTreeMap::new());
-        for event in events {
+        let mut witness = Witness::default();
+        if let Some(place) = self.streams.get_mut(&stream) {
+            std::mem::swap(&mut witness, &mut place.witness);
+        }
+        let Some(place) = self.streams.get(&stream) else { return Some(()) };
+        for (number, event) in events.iter().enumerate() {
             let known = place.asked == Some((event.offset, event.text.len()));
             let found = if known { Found::default() } else { Found::of(&book, &event.text) };
-            self.show(&place.source, &event, &found, now);
+            let at = date(event, self.zone, now);
+            self.show(&place.source, event, &found, at);
+            witness.pass(place.of(&book), &events, number, found.hit.as_ref(), at, now);
             if found.is_nothing()
                 && let Some(shape) = book.unclassified(&event.text)
             {
-                note_unknown(&mut unknown, &place.source, shape, &event, now);
+                note_unknown(&mut unknown, &place.source, shape, event, now);
             }
-            items.extend(self::items(found, &event, self.zone, now));
+            items.extend(self::items(found, event, self.zone, now));
+        }
+        witness.over(events);
+        let said = witness.is_ready();
+        if let Some(place) = self.streams.get_mut(&stream) {
+            place.witness = witness;
         }
         let unknown: Vec<Change> = unknown.into_values().map(Change::Unclassified).collect();
-        if !items.is_empty() || !unknown.is_empty() {
+        if !items.is_empty() || !unknown.is_empty() || said {
             return self.send_with(stream, items, unknown).await;
         }
         if let Some(place) = self.streams.get_mut(&stream)
@@ -324,8 +383,7 @@ impl Intake {
         Some(())
     }
 
-    fn show(&self, source: &str, event: &RawEvent, found: &Found, now: DateTime<Utc>) {
-        let at = event.stamp.as_ref().map_or(now, |stamp| stamp.to_utc(self.zone, now));
+    fn show(&self, source: &str, event: &RawEvent, found: &Found, at: DateTime<Utc>) {
         let (class, rule) = found.hit.as_ref().map_or((None, None), |hit| (Some(hit.class), Some(hit.rule.as_str())));
         (self.onlooker)(&Passing { source, text: &event.text, at, class, rule });
     }
@@ -344,6 +402,7 @@ impl Intake {
         let key = key_of(&place.identity);
         let old = (key != place.key).then(|| std::mem::replace(&mut place.key, key.clone()));
         (place.saved, place.unsaved_since) = (offset, None);
+        let around = place.witness.take();
         let (source, file, came) = (place.source.clone(), place.file.clone(), place.came);
         // A journal is found again by its cursor; offsets there begin anew with each run.
         let offset = if matches!(place.identity, Identity::Journal { .. }) { 0 } else { offset };
@@ -351,8 +410,13 @@ impl Intake {
         let mut progress = others;
         progress.push(Change::Checkpoint { stream: key, checkpoint });
         progress.extend(old.and_then(|old| self.forget(&source, old)));
-        self.out.send(Batch { source, file, items, progress, came }).await.ok()
+        self.out.send(Batch { source, file, items, progress, around, came }).await.ok()
     }
+}
+
+/// The bot's clock where the line has one, else ours.
+fn date(event: &RawEvent, zone: i32, now: DateTime<Utc>) -> DateTime<Utc> {
+    event.stamp.as_ref().map_or(now, |stamp| stamp.to_utc(zone, now))
 }
 
 /// What one event says, with its text: what it tells of a job, then the failure.
@@ -371,7 +435,7 @@ fn items(found: Found, event: &RawEvent, zone: i32, now: DateTime<Utc>) -> Vec<I
     let cut = event.text.len() > TEXT_MAX;
     let text = if cut { shorten_middle(&event.text) } else { String::from_utf8_lossy(&event.text).into_owned() };
     let text = redact(&text).into_owned();
-    let at = event.stamp.as_ref().map_or(now, |stamp| stamp.to_utc(zone, now));
+    let at = date(event, zone, now);
     let truncated = event.truncated || cut;
     let dated = event.stamp.is_some();
     let item = |meaning| Item { offset: event.offset, text: text.clone(), truncated, at, dated, meaning };

@@ -3,6 +3,8 @@
 //! `State::step` is pure: no clock, no randomness but its own seeded generator, no I/O. What it wants done it says as
 //! [`Effect`]s; the loop commits those that must be durable in one transaction and starts the rest afterwards.
 
+mod around;
+mod backlog;
 mod bot;
 mod case;
 mod flow;

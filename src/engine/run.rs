@@ -10,6 +10,8 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::around::Said;
+use super::backlog::latest;
 use super::intake::Batch;
 use super::order::{Order, OrderError};
 use super::repairs::{self, Hands};
@@ -24,7 +26,7 @@ use crate::operate::Operations;
 use crate::outbox::TelegramSettings;
 use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
-use crate::publish::vitals::Vitals;
+use crate::publish::vitals::{BotState, Vitals};
 use crate::supervise::{BotCommand, BotEvent};
 use crate::vocab::{Evidence, Id, Now, ProbeNews, Record, json_text, rfc3339};
 
@@ -136,6 +138,8 @@ struct Loop {
     tickets: u64,
     /// When the first of this turn's lines was read.
     heard: Option<Instant>,
+    /// What was said around the events of the last batches.
+    said: Said,
     stop: CancellationToken,
 }
 
@@ -164,6 +168,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         asked: HashMap::new(),
         tickets: 0,
         heard: None,
+        said: Said::default(),
         stop,
     };
     this.carry_out(effects, Vec::new());
@@ -219,7 +224,7 @@ impl Loop {
             batch = parts.batches.recv() => match batch {
                 Some(batch) => {
                     note_came(&mut self.heard, &batch);
-                    take_batch(batch, &mut changes).into_iter().collect()
+                    take_batch(batch, &mut self.said, &mut changes).into_iter().collect()
                 }
                 // Every source is at its end (standard input): what was found is still worked off.
                 None if self.state.cases().all(Case::ended) => return None,
@@ -236,7 +241,7 @@ impl Loop {
                 inputs.push(Input::Finished { task, output });
             } else if let Ok(batch) = parts.batches.try_recv() {
                 note_came(&mut self.heard, &batch);
-                inputs.extend(take_batch(batch, &mut changes));
+                inputs.extend(take_batch(batch, &mut self.said, &mut changes));
             } else {
                 break;
             }
@@ -278,6 +283,10 @@ impl Loop {
                         incident: record.incident.to_string(),
                         json: json_text(serde_json::to_string(&record).unwrap_or_default()),
                     });
+                    changes.extend(self.said.of(&record).map(|around| Change::Context {
+                        incident: record.incident.to_string(),
+                        around: Box::new(around.clone()),
+                    }));
                     self.parts.metrics.record(&record);
                     records.push(*record);
                 }
@@ -465,7 +474,7 @@ impl Loop {
             let input = tokio::select! {
                 biased;
                 batch = self.parts.batches.recv() => match batch {
-                    Some(batch) => take_batch(batch, &mut changes),
+                    Some(batch) => take_batch(batch, &mut self.said, &mut changes),
                     None => break,
                 },
                 () = tokio::time::sleep_until(until) => break,
@@ -510,29 +519,6 @@ fn force(effects: &[Effect]) -> Force {
     if effects.iter().any(begins) { Force::Now } else { Force::Later }
 }
 
-/// Without the changes that a later one makes void: of each row and position only the last state counts. So a long
-/// time without a disk fills the memory with records only.
-fn latest(changes: Vec<Change>) -> Vec<Change> {
-    let mut seen = std::collections::HashSet::new();
-    let mut kept: Vec<Change> = changes
-        .into_iter()
-        .rev()
-        .filter(|change| match change {
-            Change::Row { kind, id, .. } | Change::DropRow { kind, id } => {
-                seen.insert((*kind, String::new(), id.clone()))
-            }
-            Change::Notice(notice) => seen.insert(("notice", String::new(), notice.key.clone())),
-            Change::Checkpoint { stream, checkpoint } => {
-                seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
-            }
-            Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
-            Change::Record { .. } | Change::Unclassified(_) | Change::Silence(_) | Change::Acknowledged { .. } => true,
-        })
-        .collect();
-    kept.reverse();
-    kept
-}
-
 /// The date to the millisecond, as records show it.
 pub(super) fn wall() -> DateTime<Utc> {
     let now = Utc::now();
@@ -554,14 +540,25 @@ fn note_came(heard: &mut Option<Instant>, batch: &Batch) {
 /// Keeps whether the bot's process runs, for those who show it.
 fn note_bot(vitals: &Vitals, event: &BotEvent) {
     match event {
-        BotEvent::Started { pid, .. } => vitals.bot_runs(Some(*pid)),
-        BotEvent::Exited { .. } | BotEvent::GaveUp { .. } => vitals.bot_runs(None),
-        BotEvent::RestartIn { .. } => {}
+        BotEvent::Started { pid, .. } => {
+            vitals.bot_runs(Some(*pid));
+            vitals.bot_is(BotState::Running, None);
+        }
+        BotEvent::Exited { how, .. } => {
+            vitals.bot_runs(None);
+            vitals.bot_is(BotState::Ended, Some(how));
+        }
+        BotEvent::GaveUp { .. } => {
+            vitals.bot_runs(None);
+            vitals.bot_is(BotState::Down, None);
+        }
+        BotEvent::RestartIn { .. } => vitals.bot_is(BotState::Waiting, None),
     }
 }
 
-fn take_batch(batch: Batch, changes: &mut Vec<Change>) -> Option<Input> {
+fn take_batch(batch: Batch, said: &mut Said, changes: &mut Vec<Change>) -> Option<Input> {
     changes.extend(batch.progress);
+    changes.extend(said.hear(batch.around).into_iter().map(|around| Change::Around(Box::new(around))));
     (!batch.items.is_empty()).then_some(Input::Observed { source: batch.source, file: batch.file, items: batch.items })
 }
 

@@ -14,6 +14,8 @@ pub mod outbox;
 pub mod probes;
 mod schema;
 pub mod store;
+pub mod story;
+pub mod trends;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

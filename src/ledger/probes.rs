@@ -198,6 +198,8 @@ pub struct Tail {
     pub source: String,
     /// The file.
     pub path: PathBuf,
+    /// Which file that is: device and number.
+    pub file: (u64, u64),
     /// Everything before this byte has been worked off.
     pub offset: u64,
 }
@@ -213,7 +215,7 @@ pub fn tails(db: &Connection) -> rusqlite::Result<Vec<Tail>> {
         let Checkpoint { source, identity, offset } = serde_json::from_str(&json).ok()?;
         match identity {
             // Number 0: a place where no file was seen yet.
-            Identity::File { path, ino, .. } if ino != 0 => Some(Tail { source, path, offset }),
+            Identity::File { path, dev, ino, .. } if ino != 0 => Some(Tail { source, path, file: (dev, ino), offset }),
             Identity::File { .. } | Identity::Journal { .. } | Identity::Stdin => None,
         }
     };

@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use chrono::{DateTime, Utc};
 
 use super::notifications::{self, Silence};
-use super::{Error, Force, Ledger, outbox};
+use super::{Error, Force, Ledger, outbox, story};
 use crate::acquire::Checkpoint;
-use crate::vocab::Notice;
+use crate::vocab::{Around, Notice};
 
 /// How many records stay in the database after they are in the records file.
 const RECORDS_KEPT: u64 = 50_000;
@@ -64,6 +64,15 @@ pub enum Change {
     },
     /// Events that read like errors came, and no rule knows them.
     Unclassified(Unclassified),
+    /// What was said around an event of an incident.
+    Context {
+        /// Which incident.
+        incident: String,
+        /// What was said.
+        around: Box<Around>,
+    },
+    /// More is known of what was said around an event.
+    Around(Box<Around>),
     /// A stream was worked off so far.
     Checkpoint {
         /// The stream's key within its source.
@@ -172,7 +181,7 @@ impl Ledger {
                  (SELECT id FROM row WHERE kind = 'incident' ORDER BY id DESC LIMIT 1 OFFSET ?1)",
                 [INCIDENTS_KEPT],
             )?;
-            Ok(())
+            story::prune(tx)
         })
         .await
     }
@@ -257,6 +266,8 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
             return notifications::acknowledge(tx, incident, by, *at).map(drop);
         }
         Change::Unclassified(event) => return note_unclassified(tx, event),
+        Change::Context { incident, around } => return story::keep(tx, incident, around),
+        Change::Around(around) => return story::renew(tx, around),
         Change::Checkpoint { stream, checkpoint } => {
             let json =
                 serde_json::to_string(checkpoint).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;

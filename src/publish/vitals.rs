@@ -23,7 +23,34 @@ struct Inner {
     begun_at: DateTime<Utc>,
     turned_ms: AtomicU64,
     bot: watch::Sender<Option<u32>>,
+    bot_now: Mutex<Option<BotNow>>,
     meters: Mutex<[Meter; 2]>,
+}
+
+/// What the bot's process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BotState {
+    /// It runs.
+    Running,
+    /// It ended, and will be started again or not: that is decided at once.
+    Ended,
+    /// It will be started again after a pause.
+    Waiting,
+    /// It stays down.
+    Down,
+}
+
+/// How the bot is, where logmedic runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotNow {
+    /// What it does.
+    pub state: BotState,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// How often it was started again since logmedic began.
+    pub restarts: u32,
+    /// How it ended last: `exit code 1`.
+    pub last_end: Option<String>,
 }
 
 /// How much a process uses.
@@ -52,6 +79,7 @@ impl Vitals {
             begun_at: Utc::now(),
             turned_ms: AtomicU64::new(0),
             bot: watch::Sender::new(None),
+            bot_now: Mutex::default(),
             meters: Mutex::default(),
         }))
     }
@@ -83,6 +111,29 @@ impl Vitals {
     /// The bot runs as this process, or not at all.
     pub fn bot_runs(&self, pid: Option<u32>) {
         self.0.bot.send_replace(pid);
+    }
+
+    /// The bot is in another state; `how` says how it ended.
+    pub fn bot_is(&self, state: BotState, how: Option<&str>) {
+        let mut place = self.0.bot_now.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = BotNow { state, since: Utc::now(), restarts: 0, last_end: None };
+        let first = place.is_none();
+        let now = place.get_or_insert(fresh);
+        if !first && state == BotState::Running && now.state != state {
+            now.restarts = now.restarts.saturating_add(1);
+        }
+        if now.state != state {
+            (now.state, now.since) = (state, Utc::now());
+        }
+        if let Some(how) = how {
+            now.last_end = Some(how.to_owned());
+        }
+    }
+
+    /// How the bot is; `None` before it was started.
+    #[must_use]
+    pub fn bot_now(&self) -> Option<BotNow> {
+        self.0.bot_now.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of the bot's process, as it changes.
@@ -160,5 +211,17 @@ mod tests {
         assert!(ours.is_some_and(|usage| usage.memory_bytes > 1 << 20), "{ours:?}");
         assert_eq!(bots, None);
         assert_eq!(vitals.usage().0, ours, "the second look within a second is the first");
+    }
+
+    #[test]
+    fn f1_the_bot_is_told_with_its_restarts_and_its_last_end() {
+        let vitals = Vitals::new();
+        assert_eq!(vitals.bot_now(), None);
+        vitals.bot_is(BotState::Running, None);
+        vitals.bot_is(BotState::Ended, Some("exit code 1"));
+        vitals.bot_is(BotState::Waiting, None);
+        vitals.bot_is(BotState::Running, None);
+        let now = vitals.bot_now().unwrap();
+        assert_eq!((now.state, now.restarts, now.last_end.as_deref()), (BotState::Running, 1, Some("exit code 1")));
     }
 }

@@ -1,4 +1,4 @@
-//! `incidents`: what went wrong, the whole story of each, and what people decide about it.
+//! `incidents`: what went wrong, and what people decide about it. The whole story of each: `story.rs`.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -11,20 +11,15 @@ use utoipa_axum::routes;
 
 use super::auth::{Identity, Operator, Viewer};
 use super::input::Input;
-use super::jobs::{Desk, JobShown, Ordered, id_of, parsed, place, shown as job_shown};
+use super::jobs::{Desk, Ordered, id_of, parsed, place};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
-use crate::correlate::Job;
 use crate::engine::order::Order;
 use crate::engine::run::Orders;
 use crate::engine::{Case, Phase};
 use crate::ledger::Ledger;
 use crate::ledger::jobs::{self, Filter};
-use crate::ledger::store;
-use crate::vocab::{Class, Id, Record, redact, shorten};
-
-/// Records of an incident that are answered at most: a storm's are folded to one a second.
-const STORY_MAX: u32 = 1_000;
+use crate::vocab::{Class, Id, redact, shorten};
 
 /// How much of a text is shown, in characters.
 const SHOWN: usize = 4096;
@@ -98,27 +93,6 @@ pub struct IncidentShown {
     pub acknowledged: Option<crate::engine::By>,
 }
 
-/// An incident with everything that was written down about it.
-#[derive(Serialize, ToSchema)]
-pub struct IncidentStory {
-    /// The incident.
-    #[serde(flatten)]
-    pub incident: IncidentShown,
-    /// What was seen before a repair.
-    #[schema(value_type = Object)]
-    pub before: crate::vocab::Evidence,
-    /// What was seen after it.
-    #[schema(value_type = Object)]
-    pub after: crate::vocab::Evidence,
-    /// Its records, oldest first: events, actions with their evidence, outcome (`docs/RECORDS.md`).
-    #[schema(value_type = Vec<Object>)]
-    pub records: Vec<Record>,
-    /// There are more records than are shown.
-    pub cut: bool,
-    /// Its download.
-    pub download: Option<JobShown>,
-}
-
 /// For how long nobody is told, and why.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +109,6 @@ pub struct SilenceOrder {
 pub fn router<S>(ledger: Ledger, orders: Orders, identity: Identity) -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(one))
         .routes(routes!(retry))
         .routes(routes!(acknowledge))
         .routes(routes!(silence))
@@ -200,29 +173,6 @@ async fn list(
     let rows = desk.ledger.read(|db| jobs::incidents(db, &filter, limit + 1))?;
     let found = parsed::<Case>(&rows).iter().map(shown).collect();
     Ok(Json(Page::of(found, limit, |incident: &IncidentShown| incident.id.clone())))
-}
-
-/// One incident with its whole story: the lines, each attempt with its evidence, the outcome, the download.
-#[utoipa::path(get, path = "/incidents/{id}", tag = "incidents", params(("id" = String, Path, description = "The incident.")),
-    responses((status = 200, body = IncidentStory), (status = 404, body = Problem)))]
-async fn one(State(desk): State<Desk>, _: Viewer, Path(id): Path<String>) -> Result<Json<IncidentStory>, Problem> {
-    let missing = || Problem::missing("incident_not_found", "there is no such incident (any more)");
-    let id = id_of(&id, "incident_not_found")?.to_string();
-    let found = desk.ledger.read(|db| {
-        let Some(case) = store::row(db, "incident", &id)? else { return Ok(None) };
-        Ok(Some((case, jobs::story(db, &id, STORY_MAX + 1)?)))
-    })?;
-    let (case, mut lines) = found.ok_or_else(missing)?;
-    let case: Case = serde_json::from_str(&case).map_err(|error| Problem::internal(&error))?;
-    let cut = lines.len() > STORY_MAX as usize;
-    lines.truncate(STORY_MAX as usize);
-    let download = match case.incident.job.map(|job| job.to_string()) {
-        Some(job) => desk.ledger.read(|db| store::row(db, "job", &job))?,
-        None => None,
-    };
-    let download = download.and_then(|json| serde_json::from_str::<Job>(&json).ok()).map(|job| job_shown(&job));
-    let records = parsed(&lines);
-    Ok(Json(IncidentStory { incident: shown(&case), before: case.before, after: case.after, records, cut, download }))
 }
 
 type Answer = Result<(StatusCode, Json<Ordered>), Problem>;

@@ -17,7 +17,7 @@ use super::page::Page;
 use super::problem::Problem;
 use crate::classify::{Rules, Verdict};
 use crate::engine::intake::RuleBook;
-use crate::ledger::{Ledger, store};
+use crate::ledger::{Ledger, store, story};
 use crate::vocab::redact;
 
 /// The longest event that is explained, in bytes: as much as the agent keeps of one.
@@ -75,11 +75,16 @@ struct RuleView {
     slow: bool,
     /// The sources that use it.
     sources: Vec<String>,
+    /// How many events it recognised since the state directory was made; of an ignore or a signal nothing is counted.
+    hits: u64,
+    /// When the latest of them was written, RFC 3339.
+    last_hit: Option<String>,
 }
 
 /// Every rule in effect, in the order in which they are asked.
 #[utoipa::path(get, path = "/rules", tag = "rules", responses((status = 200, body = Page<RuleView>)))]
-async fn list(_: Viewer, State(desk): State<Desk>) -> Json<Page<RuleView>> {
+async fn list(_: Viewer, State(desk): State<Desk>) -> Result<Json<Page<RuleView>>, Problem> {
+    let mut hits = desk.ledger.read(story::hits)?;
     let book = desk.book.borrow().clone();
     let mut views: Vec<RuleView> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
@@ -90,6 +95,7 @@ async fn list(_: Viewer, State(desk): State<Desk>) -> Json<Page<RuleView>> {
                 continue;
             }
             known.insert(info.id.clone(), views.len());
+            let (count, last_hit) = hits.remove(&info.id).map_or((0, None), |(count, at)| (count, Some(at)));
             views.push(RuleView {
                 id: info.id,
                 kind: info.kind,
@@ -101,10 +107,12 @@ async fn list(_: Viewer, State(desk): State<Desk>) -> Json<Page<RuleView>> {
                 about: info.about,
                 slow: info.slow,
                 sources: vec![source.clone()],
+                hits: count,
+                last_hit,
             });
         }
     }
-    Json(Page { items: views, next_cursor: None })
+    Ok(Json(Page { items: views, next_cursor: None }))
 }
 
 /// Errors that no rule knows, those that are alike together.

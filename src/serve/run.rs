@@ -18,7 +18,9 @@ use super::listen::Network;
 use super::notifications::Centre;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, describe, incidents, jobs, notifications, operations, pages, rules, setup, system, ws};
+use super::{
+    audit, auth, describe, incidents, jobs, logs, notifications, operations, pages, rules, setup, story, system, ws,
+};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -56,7 +58,9 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(auth::router(identity.clone()))
         .merge(audit::router(identity.clone()))
         .merge(incidents::router(ledger.clone(), orders.clone(), identity.clone()))
+        .merge(story::router(ledger.clone(), book.clone(), identity.clone()))
         .merge(jobs::router(ledger.clone(), orders, identity.clone()))
+        .merge(logs::router(ledger.clone(), book.clone(), identity.clone()))
         .merge(notifications::router(centre))
         .merge(operations::router(operations, identity.clone()))
         .merge(rules::router(ledger, book, identity))

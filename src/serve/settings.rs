@@ -45,6 +45,8 @@ pub struct Setting {
     pub origin: String,
     /// What it means.
     pub about: Option<String>,
+    /// What it may be.
+    pub schema: Option<Form>,
     /// Whether it can be changed here. What decides what logmedic runs, where it connects, whom it obeys and where it
     /// writes stands in files.
     pub changeable: bool,
@@ -52,6 +54,41 @@ pub struct Setting {
     pub changed: bool,
     /// When a change holds.
     pub effect: Effect,
+}
+
+/// What a form must know of a setting. Whether a value holds is found out by the change itself.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = SettingForm)]
+pub struct Form {
+    /// `boolean`, `integer`, `number`, `string`, `array`, `object`.
+    pub r#type: String,
+    /// What kind of text: `duration` (`5s`, `10m`), `bytes` (`64MiB`) and the like.
+    pub format: Option<String>,
+    /// The only values there are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub r#enum: Vec<Value>,
+    /// The same with what they mean.
+    pub choices: Vec<Choice>,
+    /// The least number.
+    pub minimum: Option<f64>,
+    /// The greatest number.
+    pub maximum: Option<f64>,
+    /// Values as people write them.
+    pub examples: Vec<Value>,
+    /// What holds when nobody says.
+    pub default: Value,
+    /// Whether there may be none.
+    pub nullable: bool,
+}
+
+/// A value that a setting may have.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = SettingChoice)]
+pub struct Choice {
+    /// The value.
+    pub value: Value,
+    /// What it means.
+    pub about: Option<String>,
 }
 
 /// What became of a change.

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::hub::{self, Commands, For, Gate, Guest, Hub, Kind, Pass, Selection, Stats, Topic};
+use super::hub::{self, ClientShown, Commands, For, Gate, Guest, Hub, Kind, Pass, Selection, Stats, Topic};
 use super::problem::Problem;
 use crate::vocab::{Role, clean_line, shorten};
 
@@ -61,6 +61,7 @@ where
         .routes(routes!(ticket))
         .routes(routes!(info))
         .routes(routes!(stats))
+        .routes(routes!(clients))
         .routes(routes!(test_broadcast))
 }
 
@@ -228,6 +229,18 @@ async fn info(State(door): State<Door>, headers: HeaderMap, caller: Caller) -> R
 async fn stats(State(door): State<Door>, headers: HeaderMap, caller: Caller) -> Result<Json<Stats>, Problem> {
     let guest = admit(&door, &headers, caller, Role::Viewer)?;
     Ok(Json(door.hub.stats(guest.role > Role::Viewer)))
+}
+
+/// Every connection: who, from where, since when, what it wants, how far behind it is. For operators.
+#[utoipa::path(get, path = "/ws/clients", tag = "ws",
+    responses((status = 200, body = [ClientShown]), (status = 401, body = Problem), (status = 403, body = Problem)))]
+async fn clients(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    caller: Caller,
+) -> Result<Json<Vec<ClientShown>>, Problem> {
+    admit(&door, &headers, caller, Role::Operator)?;
+    Ok(Json(door.hub.clients()))
 }
 
 /// A broadcast to try things out.

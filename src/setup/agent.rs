@@ -188,7 +188,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
             ledger: ledger.clone(),
             rules: rules_in,
             policies: policies_in,
-            specs,
+            specs: specs.clone(),
             around,
             probes: probes.clone(),
             runs_bot: bot.is_some(),
@@ -207,6 +207,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         hub,
         metrics,
         vitals,
+        sources: specs,
         runs_bot: bot.is_some(),
     };
     let stop_serving = CancellationToken::new();

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::config::Config;
 use super::problem::Problem;
 use super::tree::{Node, Value};
+use crate::serve::settings::{Choice, Form};
 
 /// The schema with everything in place: no references to follow.
 static INLINE: LazyLock<Json> = LazyLock::new(|| {
@@ -61,8 +62,8 @@ fn present(schema: &Json) -> &Json {
     choices.and_then(|list| list.iter().find(|s| s.get("type") != Some(&Json::from("null")))).unwrap_or(schema)
 }
 
-/// What the reference says about the key at `path`, with its default.
-pub(super) fn describe(path: &[String]) -> Option<String> {
+/// The schema of the key at `path`.
+fn find(path: &[String]) -> Option<&'static Json> {
     let mut schema = root();
     for part in path {
         schema = match kind(schema) {
@@ -72,6 +73,49 @@ pub(super) fn describe(path: &[String]) -> Option<String> {
             Kind::Leaf(..) => return None,
         };
     }
+    Some(schema)
+}
+
+/// What a form must know of the key at `path`.
+pub(super) fn form(path: &[String]) -> Option<Form> {
+    let schema = find(path)?;
+    let own = present(schema);
+    let kind = match kind(schema) {
+        Kind::Table(_) | Kind::Map(_) => "object",
+        Kind::List(_) => "array",
+        Kind::Leaf(name, _) => name,
+    };
+    let is_null = |value: &Json| value == "null" || value.get("type").is_some_and(|kind| kind == "null");
+    let may_be_null = |name: &str| schema.get(name).and_then(Json::as_array).is_some_and(|all| all.iter().any(is_null));
+    let text = |value: &Json| value.as_str().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let listed = |name: &str| own.get(name).and_then(Json::as_array).into_iter().flatten();
+    let named = listed("oneOf").filter_map(|one| {
+        Some(Choice { value: one.get("const")?.clone(), about: one.get("description").and_then(text) })
+    });
+    let plain = listed("enum").map(|value| Choice { value: value.clone(), about: None });
+    let number = |name: &str| own.get(name).and_then(Json::as_f64);
+    let choices: Vec<Choice> = named.chain(plain).filter(|choice| !choice.value.is_null()).collect();
+    Some(Form {
+        r#type: kind.to_owned(),
+        format: Some(format(schema).to_owned()).filter(|format| !format.is_empty()),
+        r#enum: choices.iter().map(|choice| choice.value.clone()).collect(),
+        choices,
+        minimum: number("minimum"),
+        maximum: number("maximum"),
+        examples: schema
+            .get("examples")
+            .or_else(|| own.get("examples"))
+            .and_then(Json::as_array)
+            .cloned()
+            .unwrap_or_default(),
+        default: schema.get("default").cloned().unwrap_or_default(),
+        nullable: may_be_null("anyOf") || may_be_null("type"),
+    })
+}
+
+/// What the reference says about the key at `path`, with its default.
+pub(super) fn describe(path: &[String]) -> Option<String> {
+    let schema = find(path)?;
     let text = schema.get("description")?.as_str()?.split_whitespace().collect::<Vec<_>>().join(" ");
     let default = schema.get("default").filter(|value| !value.is_null() && !value.is_object());
     Some(default.map_or_else(|| text.clone(), |value| format!("{text} Default: {value}")))
@@ -173,6 +217,18 @@ mod tests {
         assert_eq!(nearest("atempts", &known), Some("attempts"));
         assert_eq!(nearest("reset-after", &known), Some("reset_after"));
         assert_eq!(nearest("colour", &known), None);
+    }
+
+    #[test]
+    fn f1_a_form_knows_types_choices_and_limits() {
+        let form = |key: &str| form(&key.split('.').map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        let attempts = form("retry.attempts");
+        assert_eq!((attempts.r#type.as_str(), attempts.minimum, attempts.default), ("integer", Some(0.0), 3.into()));
+        let base = form("retry.base");
+        assert_eq!((base.r#type.as_str(), base.format.as_deref(), base.nullable), ("string", Some("duration"), false));
+        let mode: Vec<_> = form("mode.corrupt").choices.into_iter().map(|choice| choice.value).collect();
+        assert_eq!(mode, ["off", "observe", "approve", "auto"]);
+        assert!(super::form(&["nothing".to_owned()]).is_none());
     }
 
     #[test]

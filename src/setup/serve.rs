@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::load::Loaded;
 use super::{policy, reload};
+use crate::acquire::{SourceKind, SourceSpec};
 use crate::correlate::Job;
 use crate::engine::intake::Onlooker;
 use crate::engine::run::Orders;
@@ -29,7 +30,7 @@ use crate::serve::hub::{self, Hub, Kind, Topic};
 use crate::serve::notifications::Centre;
 use crate::serve::rules::Book;
 use crate::serve::run::{self, service};
-use crate::serve::system::{self, Place, System};
+use crate::serve::system::{self, Place, Source, System};
 use crate::serve::ws::Door;
 use crate::serve::{door, jobs, listen, render};
 use crate::vocab::{redact, rfc3339};
@@ -64,6 +65,8 @@ pub struct Wanted {
     pub metrics: Metrics,
     /// How logmedic and the bot are.
     pub vitals: Vitals,
+    /// What is read.
+    pub sources: Vec<SourceSpec>,
     /// Whether logmedic runs the bot.
     pub runs_bot: bool,
 }
@@ -184,11 +187,13 @@ fn spawn(
         settings: Arc::new(wanted.settings),
         records: loaded.records_path(),
         places: places(loaded),
+        sources: wanted.sources.iter().map(source).collect(),
         runs_bot: wanted.runs_bot,
         told_from: policy::telegram(loaded).map(|settings| settings.min_severity),
     });
     let guard =
         guard::Settings { listen, hosts: server.hosts.clone(), trusted_proxies: server.trusted_proxies.clone() };
+    let sampled = system.clone();
     let pulse = pulse(hub.clone(), system.clone(), stop.clone());
     let render = render::render(centre.clone(), wanted.operations.clone());
     let moving = pass_on(hub.clone(), wanted.progress, wanted.operations.clone(), stop.clone());
@@ -203,6 +208,7 @@ fn spawn(
         system,
     };
     let connected = hub.clone();
+    let sampling = sampled.sample(stop.clone());
     let service = service(parts, Guard::new(guard, identity.clone()));
     vec![
         tokio::spawn(run::run(service, network, local, stop.clone())),
@@ -210,6 +216,7 @@ fn spawn(
         tokio::spawn(identity.tend(move || connected.has_clients(), stop.clone())),
         tokio::spawn(moving),
         tokio::spawn(pulse),
+        tokio::spawn(sampling),
     ]
 }
 
@@ -274,6 +281,15 @@ fn texts(loaded: &Loaded) -> Texts {
     let language = policy::language(loaded);
     let own = loaded.config.telegram.templates.as_ref().map(|file| file.path.as_path());
     Texts::load(language, own).unwrap_or_else(|_| Texts::shipped(language))
+}
+
+fn source(spec: &SourceSpec) -> Source {
+    let (kind, place) = match &spec.kind {
+        SourceKind::Path { shown, .. } => ("file", shown.clone()),
+        SourceKind::Journal { unit } => ("journal", unit.clone()),
+        SourceKind::Stdin => ("stdin", String::new()),
+    };
+    Source { name: spec.name.clone(), kind, place }
 }
 
 fn places(loaded: &Loaded) -> Vec<Place> {

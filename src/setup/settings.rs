@@ -65,7 +65,16 @@ pub fn list(loaded: &Loaded) -> Vec<Setting> {
         let reloaded = RELOADED.iter().any(|name| key.starts_with(name));
         let effect = rule.unwrap_or(if reloaded { Effect::Now } else { Effect::Restart });
         let changed = path_node(loaded, &path).is_some_and(|origin| matches!(origin, Origin::Setting { .. }));
-        Setting { about: schema::describe(&path), changeable: rule.is_some(), changed, effect, key, origin, value }
+        Setting {
+            about: schema::describe(&path),
+            schema: schema::form(&path),
+            changeable: rule.is_some(),
+            changed,
+            effect,
+            key,
+            origin,
+            value,
+        }
     };
     values(loaded).into_iter().map(setting).collect()
 }

@@ -1,5 +1,6 @@
 //! Names the words that three rooms or more speak. Pure; imports no other room.
 
+mod around;
 mod class;
 mod ids;
 mod meter;
@@ -12,6 +13,7 @@ mod role;
 mod secret;
 mod text;
 
+pub use around::Around;
 pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, SubjectKind, UnknownWord};
 pub use ids::{Id, Rng};
 pub use meter::Meter;

@@ -28,7 +28,7 @@ fn h4_a_full_disk_for_the_state_stops_neither_healing_nor_counting() {
     fs::write(night.path("patterns.d/repair.toml"), super::repair::RULES).unwrap();
     let state = night.path("state");
     fs::create_dir(&state).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&state).output().unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&state).output().unwrap();
     if !mounted.status.success() {
         eprintln!("skipped: cannot mount a tmpfs: {}", String::from_utf8_lossy(&mounted.stderr));
         return;
@@ -37,8 +37,8 @@ fn h4_a_full_disk_for_the_state_stops_neither_healing_nor_counting() {
     let mut agent = night.start_reading();
     night.say("LMTEST denied /nowhere/LM0\n");
     night.outcome("LM0");
-    // Fills it to the last block: what is left after a write of 1 MiB failed is less than one.
-    let _ = fs::write(state.join("filler"), vec![0; 1 << 20]);
+    // Fills it to the last block: what is left after a write of 2 MiB failed is less than one.
+    let _ = fs::write(state.join("filler"), vec![0; 2 << 20]);
     for n in 1..=100 {
         night.say(format!("LMTEST denied /nowhere/LM{n}\n"));
     }

@@ -62,6 +62,7 @@ fn serve(dir: &Path, vars: &[(&str, &str)]) -> tokio::task::JoinHandle<()> {
         settings: Arc::new(door),
         records: loaded.records_path(),
         places: vec![Place { name: "state".into(), path: loaded.state_dir.clone(), min_free: 1 }],
+        sources: Vec::new(),
         runs_bot: false,
         told_from: None,
     });

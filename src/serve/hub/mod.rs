@@ -31,7 +31,7 @@ pub use figures::{Connections, Stats};
 pub use frame::{For, Frame, Kind, Topic};
 pub use gate::{Commands, Gate, Guest, Pass};
 pub use recover::{Gap, Since};
-pub use room::Seat;
+pub use room::{ClientShown, Seat};
 pub use run::{Render, run};
 pub use subscribe::{Selection, least_role};
 
@@ -231,7 +231,7 @@ impl Hub {
         if !room.is_awake() {
             return None;
         }
-        let seat = Seat::new(self.0.next_id.fetch_add(1, Ordering::Relaxed), guest.clone(), room.told());
+        let seat = Seat::new(self.0.next_id.fetch_add(1, Ordering::Relaxed), guest.clone(), room.told(), now());
         if *selection != Selection::default()
             && let Err((code, text)) = seat.want(selection)
         {
@@ -295,6 +295,16 @@ impl Hub {
         users.dedup();
         let count = users.len();
         self.0.figures.stats(self.0.settings.heartbeat, count, if with_users { users } else { Vec::new() }, waiting)
+    }
+
+    /// Every connection, the oldest first.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientShown> {
+        let room = lock(&self.0.room);
+        let mut all: Vec<ClientShown> = room.seats().map(|seat| seat.shown(room.told())).collect();
+        drop(room);
+        all.sort_by_key(|client| client.id);
+        all
     }
 
     /// What waits: in the hub, or for the client that has most waiting.

@@ -20,6 +20,7 @@ use super::subscribe::{Selection, Wants};
 pub struct Seat {
     id: u64,
     guest: Guest,
+    since: String,
     state: Mutex<State>,
     /// Something waits.
     pub(super) wake: Notify,
@@ -38,15 +39,32 @@ struct State {
 }
 
 impl Seat {
-    pub(super) fn new(id: u64, guest: Guest, told: u64) -> Self {
+    pub(super) fn new(id: u64, guest: Guest, told: u64, since: String) -> Self {
         let state = Mutex::new(State { wants: Wants::default(), queue: Queue::new(told), settled: false });
-        Self { id, guest, state, wake: Notify::new(), closed: Notify::new(), reason: OnceLock::new() }
+        Self { id, guest, since, state, wake: Notify::new(), closed: Notify::new(), reason: OnceLock::new() }
     }
 
     /// Who sits here.
     #[must_use]
     pub fn guest(&self) -> &Guest {
         &self.guest
+    }
+
+    /// How it is here, when `told` is the newest number.
+    pub(super) fn shown(&self, told: u64) -> ClientShown {
+        let state = lock(&self.state);
+        ClientShown {
+            id: self.id,
+            account: self.guest.account.clone(),
+            role: self.guest.role,
+            session: self.guest.session.clone(),
+            address: self.guest.address.to_string(),
+            since: self.since.clone(),
+            topics: state.wants.topics(),
+            rooms: state.wants.rooms(),
+            queued: state.queue.len(),
+            behind: if state.queue.len() == 0 { 0 } else { told.saturating_sub(state.queue.sent()) },
+        }
     }
 
     pub(super) fn want(&self, selection: &Selection) -> Result<(), (&'static str, String)> {
@@ -104,6 +122,31 @@ impl Seat {
     pub(super) fn closing(&self) -> &'static str {
         self.reason.get().copied().unwrap_or_default()
     }
+}
+
+/// One connection, for those who look after the hub.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ClientShown {
+    /// Its number since logmedic started.
+    pub id: u64,
+    /// Whose it is.
+    pub account: String,
+    /// What it may do.
+    pub role: crate::vocab::Role,
+    /// The session that it came with; `null` with a token.
+    pub session: Option<String>,
+    /// From where.
+    pub address: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// The topics that it wants.
+    pub topics: Vec<&'static str>,
+    /// Rooms and single things (`job:ID`) that it wants.
+    pub rooms: Vec<String>,
+    /// Frames that wait for it.
+    pub queued: usize,
+    /// How many numbers it is behind what was told to all; 0 while nothing waits.
+    pub behind: u64,
 }
 
 /// All of it.

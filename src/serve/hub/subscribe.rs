@@ -59,6 +59,18 @@ impl Wants {
         Ok(())
     }
 
+    /// The topics that are wanted.
+    #[must_use]
+    pub fn topics(&self) -> Vec<&'static str> {
+        Topic::ALL.iter().filter(|topic| self.topics & topic.bit() != 0).map(|topic| topic.word()).collect()
+    }
+
+    /// The rooms and single things that are wanted.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<String> {
+        self.rooms.iter().cloned().collect()
+    }
+
     /// Takes away what is selected.
     pub fn remove(&mut self, selection: &Selection) {
         self.topics &= !selection.topics.iter().fold(0, |set, topic| set | topic.bit());

@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Disk, System};
+use super::{Disk, Source, System};
 use crate::ledger::probes::{self as counts, Counted};
 use crate::probe::judge::Standing;
-use crate::publish::vitals::Usage;
+use crate::publish::vitals::{BotNow, BotState, Usage};
 use crate::serve::auth::Viewer;
-use crate::vocab::rfc3339;
+use crate::vocab::{clean_line, rfc3339};
 
 /// The loop turns at least every five seconds; later than this something holds it up.
 const LOOP_SLOW_MS: u64 = 15_000;
@@ -80,7 +80,11 @@ pub struct Health {
     /// Whether logmedic runs the bot.
     pub runs_bot: bool,
     /// The bot's process, where logmedic runs it and it runs.
-    pub bot: Option<ProcessHealth>,
+    pub bot: Option<BotProcess>,
+    /// What the bot does, where logmedic runs it.
+    pub bot_state: Option<BotHealth>,
+    /// The log sources and how far they are read.
+    pub sources: Vec<SourceHealth>,
     /// Size of the state database in bytes.
     pub ledger_bytes: u64,
     /// Size of the file of error records in bytes; `null`: there is none yet.
@@ -95,6 +99,58 @@ pub struct Health {
     pub open_incidents: u64,
     /// How many probes are `up`, `down` and `unknown`.
     pub probes: ProbeCounts,
+}
+
+/// The bot's process.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct BotProcess {
+    /// What it uses.
+    #[serde(flatten)]
+    pub process: ProcessHealth,
+    /// What it does.
+    #[serde(flatten)]
+    pub bot: Option<BotHealth>,
+}
+
+/// What the bot does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BotHealth {
+    /// `running`, `ended`, `waiting` (for its next start), `down` (it stays down).
+    pub state: &'static str,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// How often it was started again since logmedic began.
+    pub restarts: u32,
+    /// How it ended last: `exit code 1`.
+    pub last_end: Option<String>,
+}
+
+/// A log source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SourceHealth {
+    /// Its name.
+    pub name: String,
+    /// `file`, `journal`, `stdin`.
+    pub kind: &'static str,
+    /// The path or unit as configured.
+    pub place: String,
+    /// Bytes that are there and not worked off yet, in all of its files.
+    pub lag_bytes: u64,
+    /// The files that are followed now, 100 at most. A file that was not there yet has none.
+    pub files: Vec<FileHealth>,
+}
+
+/// A file that is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FileHealth {
+    /// Its path.
+    pub path: String,
+    /// Its size in bytes; `null`: it is gone, or not to be seen.
+    pub size_bytes: Option<u64>,
+    /// Everything before this byte was worked off.
+    pub offset: u64,
+    /// Bytes that are there and not worked off yet.
+    pub lag_bytes: Option<u64>,
 }
 
 /// How many probes stand how.
@@ -120,6 +176,18 @@ async fn health(State(system): State<System>, _: Viewer) -> Json<Health> {
     Json(system.health().await)
 }
 
+impl From<BotNow> for BotHealth {
+    fn from(BotNow { state, since, restarts, last_end }: BotNow) -> Self {
+        let state = match state {
+            BotState::Running => "running",
+            BotState::Ended => "ended",
+            BotState::Waiting => "waiting",
+            BotState::Down => "down",
+        };
+        Self { state, since: rfc3339(since), restarts, last_end }
+    }
+}
+
 impl From<Usage> for ProcessHealth {
     fn from(Usage { pid, cpu_percent, memory_bytes }: Usage) -> Self {
         Self { pid, cpu_percent, memory_bytes }
@@ -127,7 +195,18 @@ impl From<Usage> for ProcessHealth {
 }
 
 /// What the ledger tells.
-type Kept = (Vec<Counted>, (u64, Option<String>), u64);
+type Kept = (Vec<Counted>, (u64, Option<String>), u64, Vec<(String, FileHealth)>);
+
+/// Files of a source that are shown.
+const FILES_MAX: usize = 100;
+
+/// A file that is followed, as it is on the disk now.
+fn file_of(tail: counts::Tail) -> (String, FileHealth) {
+    let size_bytes = std::fs::metadata(&tail.path).ok().map(|meta| meta.len());
+    let path = clean_line(&tail.path.to_string_lossy()).into_owned();
+    let lag_bytes = size_bytes.map(|size| size.saturating_sub(tail.offset));
+    (tail.source, FileHealth { path, size_bytes, offset: tail.offset, lag_bytes })
+}
 
 impl System {
     /// Looks at everything.
@@ -142,17 +221,19 @@ impl System {
                     row.get::<_, i64>(0)
                 })?;
             let waiting = told_from.map_or(Ok((0, None)), |least| counts::backlog(db, least))?;
-            Ok((counts::open_incidents(db)?, waiting, dead.unsigned_abs()))
+            let files = counts::tails(db)?.into_iter().map(file_of).collect();
+            Ok((counts::open_incidents(db)?, waiting, dead.unsigned_abs(), files))
         });
         let kept = kept.await;
         let (agent, bot) = parts.vitals.usage();
         let loop_age_ms = u64::try_from(parts.vitals.loop_age().as_millis()).unwrap_or(u64::MAX);
         let size = |path: &std::path::Path| std::fs::metadata(path).ok().map(|meta| meta.len());
         let probes = self.probe_counts(now);
+        let bot_state: Option<BotHealth> = parts.vitals.bot_now().filter(|_| parts.runs_bot).map(Into::into);
 
         let mut reasons = Vec::new();
         reasons.extend(of_loop(loop_age_ms));
-        let (open, (undelivered, since), dead) = match kept {
+        let (open, (undelivered, since), dead, files) = match kept {
             Ok(kept) => kept,
             Err(error) => {
                 let remedy = Some("make the state directory readable and its disk not full".to_owned());
@@ -176,7 +257,9 @@ impl System {
             agent: agent.map(Into::into),
             loop_age_ms,
             runs_bot: parts.runs_bot,
-            bot: bot.map(Into::into),
+            bot: bot.map(|usage| BotProcess { process: usage.into(), bot: bot_state.clone() }),
+            bot_state,
+            sources: self.sources(files),
             ledger_bytes: size(parts.ledger.path()).unwrap_or(0),
             records_bytes: size(&parts.records),
             disks,
@@ -185,6 +268,20 @@ impl System {
             open_incidents: open.iter().map(|(_, _, count)| count).sum(),
             probes,
         }
+    }
+
+    fn sources(&self, files: Vec<(String, FileHealth)>) -> Vec<SourceHealth> {
+        let of = |source: &Source| {
+            let mine = files.iter().filter(|(name, _)| *name == source.name).map(|(_, file)| file);
+            SourceHealth {
+                name: source.name.clone(),
+                kind: source.kind,
+                place: source.place.clone(),
+                lag_bytes: mine.clone().filter_map(|file| file.lag_bytes).sum(),
+                files: mine.take(FILES_MAX).cloned().collect(),
+            }
+        };
+        self.parts().sources.iter().map(of).collect()
     }
 
     fn probe_counts(&self, now: DateTime<Utc>) -> ProbeCounts {

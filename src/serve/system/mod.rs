@@ -1,11 +1,13 @@
-//! `system/health`, `stats/overview`, `settings`, `probes`, `/livez`, `/readyz`, `/metrics`: how all of it is.
+//! `system/health`, `stats/…`, `settings`, `probes`, `/livez`, `/readyz`, `/metrics`: how all of it is.
 //!
 //! Nothing here wakes up by itself: what is shown is looked at when somebody asks, and kept for a moment.
 
 mod disks;
 mod health;
 mod look;
+mod series;
 mod stats;
+mod trend;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,17 @@ struct Inner {
     look: look::Look,
 }
 
+/// A log source as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// `file`, `journal`, `stdin`.
+    pub kind: &'static str,
+    /// The path or unit as configured.
+    pub place: String,
+}
+
 /// What they are made of.
 pub struct Parts {
     /// Who asks.
@@ -54,6 +67,8 @@ pub struct Parts {
     pub records: PathBuf,
     /// Where there must be room: the roots and the state directory.
     pub places: Vec<Place>,
+    /// The log sources.
+    pub sources: Vec<Source>,
     /// Whether logmedic runs the bot.
     pub runs_bot: bool,
     /// From which severity on people are told outside of the interface; `None`: nobody is.
@@ -98,6 +113,7 @@ pub fn router<S>(system: System) -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .merge(health::router())
         .merge(stats::router())
+        .merge(series::router())
         .merge(settings::router())
         .merge(probes::router())
         .with_state(system)
