@@ -1,6 +1,310 @@
-import type { JSX } from "preact";
-import { Loading } from "../ui/basics";
+// The library: the files under the roots as a grid of pictures; and one of them with all that is known.
 
-export default function Page(): JSX.Element {
-  return <div class="page"><Loading /></div>;
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import * as api from "../api";
+import { bytes, duration, number } from "../format";
+import { useGet, useList } from "../list";
+import { ask, here } from "../router";
+import { operations } from "../store";
+import type { Operation } from "../types";
+import { Button, Empty, Facts, Loading, Panel, Search, Select, Time, Trouble } from "../ui/basics";
+import { useHeading } from "../ui/heading";
+import { Icon, type IconName } from "../ui/icons";
+import { Rows } from "../ui/rows";
+import { Mark, StateOf, stateWord, tone } from "../ui/status";
+import { words } from "../words";
+import { inOrder, Work, workHeight, workName } from "./operations/parts";
+import "./library.css";
+
+const w = words({
+  files: ["files", "archivos"],
+  together: ["together", "en total"],
+  size: ["Size", "Tamaño"],
+  thumbnails: ["Thumbnails", "Miniaturas"],
+  populate: ["Index", "Indexar"],
+  damaged: ["damaged", "dañados"],
+  missing: ["not there any more", "ya no están"],
+  search: ["Search by path", "Buscar por ruta"],
+  root: ["Root", "Raíz"],
+  anyRoot: ["Every root", "Todas las raíces"],
+  model: ["Folder", "Carpeta"],
+  anyModel: ["Every folder", "Todas las carpetas"],
+  kind: ["Kind", "Tipo"],
+  anyKind: ["Every kind", "Todos los tipos"],
+  integrity: ["Integrity", "Integridad"],
+  anyIntegrity: ["Every state", "Todos los estados"],
+  video: ["video", "vídeo"],
+  audio: ["audio", "audio"],
+  image: ["image", "imagen"],
+  document: ["document", "documento"],
+  archive: ["archive", "archivo comprimido"],
+  other: ["other", "otro"],
+  none: ["Nothing is indexed yet", "Aún no hay nada indexado"],
+  noneMore: ["The library shows every file under the roots, once somebody looked.", "La biblioteca muestra cada archivo bajo las raíces, una vez que alguien ha mirado."],
+  noMatch: ["No file like this", "Ningún archivo así"],
+  without: ["This agent has no library", "Este agente no tiene biblioteca"],
+  withoutMore: ["A newer version of logmedic has one.", "Una versión más reciente de logmedic la tiene."],
+  grid: ["Files", "Archivos"],
+  running: ["Running", "En marcha"],
+  gone: ["gone", "ya no está"],
+  all: ["The whole library", "Toda la biblioteca"],
+  noFile: ["There is no such file", "Este archivo no existe"],
+  path: ["Path", "Ruta"],
+  format: ["Format", "Formato"],
+  long: ["Length", "Duración"],
+  picture: ["Picture", "Imagen"],
+  sound: ["Sound", "Sonido"],
+  checksum: ["Checksum", "Suma BLAKE3"],
+  first: ["First seen", "Visto por primera vez"],
+  changed: ["Changed", "Modificado"],
+  checked: ["Checked", "Comprobado"],
+  level: ["How thoroughly", "Con qué detalle"],
+  download: ["Download", "Descarga"],
+  story: ["How it came", "Cómo llegó"],
+  again: ["New thumbnail", "Nueva miniatura"],
+  verify: ["Verify", "Verificar"],
+});
+
+interface Media {
+  id: string;
+  root: string;
+  path: string;
+  name: string;
+  model: string;
+  kind: string;
+  format: string;
+  size: number;
+  duration_ms: number | null;
+  width: number | null;
+  height: number | null;
+  video_codec: string | null;
+  audio_codec: string | null;
+  blake3: string | null;
+  first_seen: string;
+  modified_at: string | null;
+  gone_at: string | null;
+  job: string | null;
+  integrity: string;
+  integrity_reason: string | null;
+  integrity_level: string | null;
+  checked_at: string | null;
+  thumbnail: string | null;
+  thumbnail_reason: string | null;
+}
+
+interface Stats {
+  files: number;
+  bytes: number;
+  gone: number;
+  roots: string[];
+  models: string[];
+  damaged: number;
+}
+
+const KINDS = ["video", "image", "audio", "document", "archive", "other"] as const;
+const VERDICTS = ["sound", "short", "broken", "changed", "unknown"] as const;
+const kindWord = (kind: string): string => (KINDS as readonly string[]).includes(kind) ? w[kind as "video"] : kind;
+const ICONS: Record<string, IconName> = { video: "play", image: "library", audio: "sound" };
+
+/** What is at work on the library. */
+const works = (): Operation[] => inOrder(operations.value?.filter(({ kind }) => kind === "library" || kind === "thumbnails" || kind === "integrity") ?? []);
+
+/** Calls `done` whenever the last operation on the library is over. */
+function useOver(done: () => void): void {
+  const busy = works().length > 0;
+  const was = useRef(busy);
+  useEffect(() => {
+    if (was.current && !busy) done();
+    was.current = busy;
+  }, [busy]);
+}
+
+export default function Library(): JSX.Element {
+  const id = here.value.path.slice("/library/".length);
+  return <div class="page">{id ? <One key={id} id={decodeURIComponent(id)} /> : <All />}</div>;
+}
+
+const START = { library: ["library/populate", "populate"], thumbnails: ["thumbnails/regenerate", "thumbnails"], integrity: ["integrity/verify", "verify"] } as const;
+
+/** Begins one of the library's operations; one of a kind at a time. */
+function Starter({ kind, icon, main }: { kind: keyof typeof START; icon: IconName; main?: boolean }): JSX.Element {
+  const [path, word] = START[kind];
+  const runs = works().some((one) => one.kind === kind);
+  return (
+    <Button act={() => api.post(`operations/${path}`)} icon={icon} role="operator" disabled={runs} small={!main} title={workName({ kind, name: kind })} {...(main && { kind: "main" })}>
+      {w[word]}
+    </Button>
+  );
+}
+
+function All(): JSX.Element {
+  const { query } = here.value;
+  const filter = { root: query.get("root"), model: query.get("model"), kind: query.get("kind"), integrity: query.get("integrity"), q: query.get("q") };
+  const list = useList<Media>(api.query("library", filter));
+  const stats = useGet<Stats>("library/stats");
+  useOver(() => {
+    stats.reload();
+    // Whoever has scrolled down is not thrown back to the top.
+    if (scrollY < innerHeight) list.reload();
+  });
+  const items = list.items.value;
+  const problem = list.problem.value;
+  if (problem?.status === 404) return <Panel><Empty icon="library" title={w.without}>{w.withoutMore}</Empty></Panel>;
+  const running = works();
+  const filtered = Object.values(filter).some(Boolean);
+  const pick = (name: string, any: string, of: readonly (readonly [string, string])[]): JSX.Element => (
+    <Select label={w[name as "root"]} value={query.get(name) ?? ""} pick={(value) => ask({ [name]: value })} of={[["", any], ...of]} />
+  );
+  const { roots = [], models = [] } = stats.data.value ?? {};
+  return (
+    <>
+      <Panel>
+        <div class="row wraps spread">
+          <Figures of={stats.data.value} />
+          <div class="row wraps"><Starter kind="library" icon="retry" /><Starter kind="thumbnails" icon="library" /><Starter kind="integrity" icon="check" /></div>
+        </div>
+      </Panel>
+      {running.length > 0 && <Panel title={w.running} flush><Rows items={running} height={workHeight.value} label={w.running} row={(of) => <Work of={of} />} /></Panel>}
+      <div class="toolbar">
+        <Search label={w.search} value={filter.q ?? ""} seek={(q) => ask({ q })} />
+        {roots.length > 1 && pick("root", w.anyRoot, roots.map((one) => [one, one]))}
+        {models.length > 0 && pick("model", w.anyModel, models.map((one) => [one, one]))}
+        {pick("kind", w.anyKind, KINDS.map((one) => [one, w[one]]))}
+        {pick("integrity", w.anyIntegrity, VERDICTS.map((one) => [one, stateWord(one)]))}
+      </div>
+      {problem && !items ? (
+        <Panel><Trouble problem={problem} again={list.reload} /></Panel>
+      ) : items?.length === 0 ? (
+        <Panel>
+          {filtered ? <Empty icon="search" title={w.noMatch} /> : <Empty icon="library" title={w.none}><p>{w.noneMore}</p><Starter kind="library" icon="retry" main /></Empty>}
+        </Panel>
+      ) : (
+        <Grid items={items} more={list.more.value ? list.next : undefined} />
+      )}
+    </>
+  );
+}
+
+function Figures({ of }: { of: Stats | null }): JSX.Element {
+  const figures: [string, string][] = of
+    ? [[number(of.files), w.files], [bytes(of.bytes), w.together], [number(of.damaged), w.damaged], [number(of.gone), w.missing]]
+    : [["–", w.files], ["–", w.together], ["–", w.damaged], ["–", w.missing]];
+  return <div class="figures">{figures.map(([value, name]) => <span key={name} class="figure"><b>{value}</b><span>{name}</span></span>)}</div>;
+}
+
+/** The least width of a card and the height of a row of them, in pixels. */
+const CARD = 168;
+const HIGH = 204;
+
+/** A row of the grid; its first file names it. */
+interface Row {
+  id: string;
+  cards: Media[];
+}
+
+/** `null`: not loaded yet. */
+function Grid({ items, more }: { items: Media[] | null; more: (() => void) | undefined }): JSX.Element {
+  const box = useRef<HTMLDivElement>(null);
+  const columns = useSignal(0);
+  useLayoutEffect(() => {
+    const measure = (): void => {
+      columns.value = Math.max(2, Math.floor((box.current?.clientWidth ?? 0) / CARD));
+    };
+    measure();
+    addEventListener("resize", measure);
+    return () => removeEventListener("resize", measure);
+  }, []);
+  const rows: Row[] = [];
+  const across = columns.value;
+  if (items && across) for (let at = 0; at < items.length; at += across) rows.push({ id: items[at]!.id, cards: items.slice(at, at + across) });
+  const style = { gridTemplateColumns: `repeat(${across}, minmax(0, 1fr))` };
+  return (
+    <div ref={box} class="media">
+      {items
+        ? <Rows items={rows} height={HIGH} label={w.grid} more={more} row={({ cards }) => <div class="media-row" style={style}>{cards.map((one) => <Card key={one.id} of={one} />)}</div>} />
+        : across > 0 && <div class="media-row" style={style} aria-busy="true">{Array.from({ length: across * 3 }, (_, at) => <span key={at} class="card wait" />)}</div>}
+    </div>
+  );
+}
+
+const DAMAGED = new Set(["short", "broken", "changed"]);
+
+function Card({ of }: { of: Media }): JSX.Element {
+  return (
+    <a class="card" href={`/library/${of.id}`}>
+      <Picture of={of} />
+      {DAMAGED.has(of.integrity) && <span class="verdict"><StateOf state={of.integrity} /></span>}
+      <span class="cut-off name" title={of.path}>{of.name}</span>
+      <span class="cut-off soft meta">{of.gone_at ? w.gone : [of.duration_ms !== null && duration(Math.round(of.duration_ms / 1_000)), bytes(of.size)].filter(Boolean).join(" · ")}</span>
+    </a>
+  );
+}
+
+/** The small picture; where there is none, what the file is. */
+function Picture({ of }: { of: Media }): JSX.Element {
+  const failed = useSignal(false);
+  const mark = of.thumbnail;
+  useEffect(() => {
+    failed.value = false;
+  }, [mark]);
+  return (
+    <span class="picture">
+      {mark && !failed.value
+        ? <img src={`/api/v1/library/${of.id}/thumbnail?v=${encodeURIComponent(mark)}`} alt="" loading="lazy" decoding="async" onError={() => (failed.value = true)} />
+        : <span class="instead"><Icon name={ICONS[of.kind] ?? "file"} size={28} />{kindWord(of.kind)}</span>}
+    </span>
+  );
+}
+
+function One({ id }: { id: string }): JSX.Element {
+  const { data, problem, reload } = useGet<Media>(`library/${encodeURIComponent(id)}`);
+  const of = data.value;
+  useHeading(of && of.name);
+  useOver(reload);
+  const back = <a class="row link" href="/library"><Icon name="back" size={14} />{w.all}</a>;
+  if (problem.value && !of) {
+    return problem.value.status === 404 ? <Empty icon="library" title={w.noFile}>{back}</Empty> : <Trouble problem={problem.value} again={reload} />;
+  }
+  if (!of) return <Panel><Loading rows={10} /></Panel>;
+  const rows: [string, ComponentChildren][] = [
+    [w.path, <span class="mono">{of.path}</span>],
+    [w.root, of.root],
+    [w.kind, kindWord(of.kind)],
+    [w.format, [of.format, of.video_codec, of.audio_codec].filter(Boolean).join(" · ")],
+    [w.size, bytes(of.size)],
+  ];
+  if (of.duration_ms !== null) rows.push([w.long, duration(Math.round(of.duration_ms / 1_000))]);
+  if (of.width && of.height) rows.push([w.picture, `${of.width} × ${of.height}`]);
+  rows.push([w.first, <Time at={of.first_seen} />]);
+  if (of.modified_at) rows.push([w.changed, <Time at={of.modified_at} />]);
+  if (of.gone_at) rows.push([w.missing, <Time at={of.gone_at} />]);
+  if (of.blake3) rows.push([w.checksum, <span class="mono">{of.blake3}</span>]);
+  if (of.job) rows.push([w.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>]);
+  const running = works();
+  return (
+    <>
+      {back}
+      {running.length > 0 && <Panel flush><Rows items={running} height={workHeight.value} label={w.running} row={(one) => <Work of={one} />} /></Panel>}
+      <div class="columns">
+        <div class="stack">
+          <Panel flush class="large">
+            <Picture of={of} />
+            {!of.thumbnail && of.thumbnail_reason && <p class="soft reason">{of.thumbnail_reason}</p>}
+          </Panel>
+          <Panel title={w.integrity}>
+            <p class={`row tone-${tone(of.integrity)}`}><Mark tone={tone(of.integrity)} size={18} /><b>{stateWord(of.integrity)}</b></p>
+            {of.integrity_reason && <p class="wrap">{of.integrity_reason}</p>}
+            <Facts of={[[w.checked, <Time at={of.checked_at} />], [w.level, of.integrity_level ?? "–"]]} />
+            <div class="actions">
+              <Button act={() => api.post("operations/thumbnails/regenerate", { ids: [id], force: true })} icon="library" role="operator" small>{w.again}</Button>
+              <Button act={() => api.post("operations/integrity/verify", { ids: [id] })} icon="check" role="operator" small>{w.verify}</Button>
+            </div>
+          </Panel>
+        </div>
+        <Panel><Facts of={rows} /></Panel>
+      </div>
+    </>
+  );
 }

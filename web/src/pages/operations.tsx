@@ -17,7 +17,7 @@ import { Icon } from "../ui/icons";
 import { Rows } from "../ui/rows";
 import { className, Mark, operationState, StateOf, stateWord, tone } from "../ui/status";
 import { words } from "../words";
-import { askedBy, Bar, facts, inOrder, replace, Steer, subjectName, workName } from "./operations/parts";
+import { askedBy, Bar, facts, inOrder, priorities, replace, Steer, subjectName, Work, workHeight, workName } from "./operations/parts";
 import "./operations.css";
 
 const w = words({
@@ -46,10 +46,6 @@ const w = words({
   backupMore: ["Saves the state and the configuration, with checksums.", "Guarda el estado y la configuración, con sumas de verificación."],
   testMore: ["Counts to 20 and does nothing else. Not in production.", "Cuenta hasta 20 y nada más. No en producción."],
   priority: ["Priority", "Prioridad"],
-  low: ["low", "baja"],
-  normal: ["normal", "normal"],
-  high: ["high", "alta"],
-  critical: ["critical", "crítica"],
   by: ["Asked for by", "Pedida por"],
   created: ["Asked for", "Pedida"],
   started: ["Began", "Empezó"],
@@ -74,11 +70,6 @@ const STATES = ["completed", "failed", "cancelled"] as const;
 const KINDS = ["repair", "custom", "library", "thumbnails", "integrity", "backup", "test"] as const;
 const kindWord = (kind: string): string => (kind === "repair" || kind === "custom" ? w[kind] : workName({ kind, name: kind }));
 
-/** A row of the queue has three lines on a phone. */
-const narrow = matchMedia("(max-width: 40rem)");
-const isNarrow = signal(narrow.matches);
-narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
-
 export default function Operations(): JSX.Element {
   const id = here.value.path.slice("/operations/".length);
   return <div class="page">{id ? <One key={id} id={decodeURIComponent(id)} /> : <All />}</div>;
@@ -101,24 +92,7 @@ function Queue(): JSX.Element {
   const list = operations.value;
   if (!list) return <Loading rows={3} />;
   if (list.length === 0) return <p class="waits soft"><span>{w.idle}. {w.idleMore}</span></p>;
-  return <Rows items={inOrder(list)} height={isNarrow.value ? 124 : 64} label={w.now} row={(item) => <Work of={item} />} />;
-}
-
-function Work({ of }: { of: Operation }): JSX.Element {
-  const line = facts(of).join(" · ");
-  return (
-    <div class="work">
-      <span class="row what">
-        <StateOf state={operationState(of)} />
-        <a class="cut-off name" href={`/operations/${of.id}`}>{workName(of)}</a>
-        <span class="cut-off file" title={of.about.subject}>{subjectName(of)}</span>
-        {of.priority !== "normal" && <span class="chip">{w[of.priority]}</span>}
-      </span>
-      <span class="far"><Bar of={of} /></span>
-      <span class="cut-off facts-line" title={line}>{line}</span>
-      <Steer of={of} changed={replace} />
-    </div>
-  );
+  return <Rows items={inOrder(list)} height={workHeight.value} label={w.now} row={(item) => <Work of={item} />} />;
 }
 
 /** What a start was refused for good with, by its path: it is not offered again while the page is open. */
@@ -224,7 +198,7 @@ function One({ id }: { id: string }): JSX.Element {
   };
   const rows: [string, ComponentChildren][] = [
     [w.kind, kindWord(of.kind)],
-    [w.priority, w[of.priority]],
+    [w.priority, priorities[of.priority]],
     [w.by, <span class="wrap">{askedBy(of.by)}</span>],
     [w.created, <Time at={of.created_at} />],
     [w.started, <Time at={of.started_at} />],

@@ -1,14 +1,14 @@
 // What the pages say of an operation, and the buttons that steer it.
 
 import type { JSX } from "preact";
-import { useSignal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import * as api from "../../api";
 import { bytes, duration, fileName, number } from "../../format";
 import { isOpenOperation, operations } from "../../store";
 import type { Operation, OperationState } from "../../types";
 import { Button, Progress } from "../../ui/basics";
 import { Dialog } from "../../ui/dialog";
-import { strategyName } from "../../ui/status";
+import { operationState, StateOf, strategyName } from "../../ui/status";
 import { words } from "../../words";
 import "./parts.css";
 
@@ -18,6 +18,13 @@ const kinds = words({
   integrity: ["Verify the files", "Verificar los archivos"],
   backup: ["Backup", "Copia de seguridad"],
   test: ["Test operation", "Operación de prueba"],
+});
+
+export const priorities = words({
+  low: ["low", "baja"],
+  normal: ["normal", "normal"],
+  high: ["high", "alta"],
+  critical: ["critical", "crítica"],
 });
 
 const w = words({
@@ -140,6 +147,30 @@ export function Steer({ of, changed }: { of: Operation; changed: (item: Operatio
 export function replace(item: Operation, from: Operation): void {
   const list = operations.value;
   if (list?.includes(from)) operations.value = list.map((one) => (one === from ? item : one)).filter(isOpenOperation);
+}
+
+const narrow = matchMedia("(max-width: 40rem)");
+const high = (): number => (narrow.matches ? 124 : 64);
+/** The height of `Work`: three lines on a phone, two on a desk. */
+export const workHeight = signal(high());
+narrow.addEventListener("change", () => (workHeight.value = high()));
+
+/** One that is not over: what it is, how far, and its buttons. */
+export function Work({ of }: { of: Operation }): JSX.Element {
+  const line = facts(of).join(" · ");
+  return (
+    <div class="work">
+      <span class="row what">
+        <StateOf state={operationState(of)} />
+        <a class="cut-off name" href={`/operations/${of.id}`}>{workName(of)}</a>
+        <span class="cut-off file" title={of.about.subject}>{subjectName(of)}</span>
+        {of.priority !== "normal" && <span class="chip">{priorities[of.priority]}</span>}
+      </span>
+      <span class="far"><Bar of={of} /></span>
+      <span class="cut-off facts-line" title={line}>{line}</span>
+      <Steer of={of} changed={replace} />
+    </div>
+  );
 }
 
 /** Running first, then what rests, then what waits by its priority; each in the order in which it came. */
