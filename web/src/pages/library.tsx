@@ -41,6 +41,12 @@ const w = words({
   document: ["document", "documento"],
   archive: ["archive", "archivo comprimido"],
   other: ["other", "otro"],
+  sort: ["Order", "Orden"],
+  newest: ["Newest first", "Los nuevos primero"],
+  name: ["By name", "Por nombre"],
+  "-size": ["Largest first", "Los mayores primero"],
+  "-duration": ["Longest first", "Los más largos primero"],
+  "-modified": ["Last changed first", "Los últimos modificados primero"],
   none: ["Nothing is indexed yet", "Aún no hay nada indexado"],
   noneMore: ["The library shows every file under the roots, once somebody looked.", "La biblioteca muestra cada archivo bajo las raíces, una vez que alguien ha mirado."],
   noMatch: ["No file like this", "Ningún archivo así"],
@@ -67,12 +73,13 @@ const w = words({
   verify: ["Verify", "Verificar"],
 });
 
+type Verdict = "sound" | "short" | "broken" | "changed" | "unknown";
+
 interface Media {
   id: string;
   root: string;
   path: string;
   name: string;
-  model: string;
   kind: string;
   format: string;
   size: number;
@@ -82,42 +89,54 @@ interface Media {
   video_codec: string | null;
   audio_codec: string | null;
   blake3: string | null;
-  first_seen: string;
-  modified_at: string | null;
+  first_seen_at: string;
+  modified_at: string;
   gone_at: string | null;
   job: string | null;
-  integrity: string;
-  integrity_reason: string | null;
-  integrity_level: string | null;
-  checked_at: string | null;
-  thumbnail: string | null;
-  thumbnail_reason: string | null;
+  integrity: { verdict: Verdict; reason: string | null; level: string | null; checked_at: string | null };
+  /** `url` changes when the picture does. */
+  thumbnail: { url: string | null; reason: string | null };
+}
+
+interface Share {
+  name: string;
+  files: number;
 }
 
 interface Stats {
   files: number;
   bytes: number;
   gone: number;
-  roots: string[];
-  models: string[];
-  damaged: number;
+  by_root: Share[];
+  by_model: Share[];
+  by_integrity: Share[];
+  /** Why no thumbnail can be made at all. */
+  thumbnails_trouble: string | null;
 }
 
 const KINDS = ["video", "image", "audio", "document", "archive", "other"] as const;
-const VERDICTS = ["sound", "short", "broken", "changed", "unknown"] as const;
+const VERDICTS: Verdict[] = ["sound", "short", "broken", "changed", "unknown"];
+const DAMAGED = new Set<string>(["short", "broken", "changed"]);
+const SORTS = ["name", "-size", "-duration", "-modified"] as const;
 const kindWord = (kind: string): string => (KINDS as readonly string[]).includes(kind) ? w[kind as "video"] : kind;
 const ICONS: Record<string, IconName> = { video: "play", image: "library", audio: "sound" };
 
 /** What is at work on the library. */
 const works = (): Operation[] => inOrder(operations.value?.filter(({ kind }) => kind === "library" || kind === "thumbnails" || kind === "integrity") ?? []);
 
-/** Calls `done` whenever the last operation on the library is over. */
-function useOver(done: () => void): void {
+/** While something is at work, what it changed is asked for so often. */
+const AGAIN_MS = 3_000;
+
+/** Calls `load` while something is at work on the library, and when it is over. */
+function useFollow(load: () => void): void {
   const busy = works().length > 0;
-  const was = useRef(busy);
   useEffect(() => {
-    if (was.current && !busy) done();
-    was.current = busy;
+    if (!busy) return;
+    const timer = setInterval(load, AGAIN_MS);
+    return () => {
+      clearInterval(timer);
+      load();
+    };
   }, [busy]);
 }
 
@@ -141,10 +160,10 @@ function Starter({ kind, icon, main }: { kind: keyof typeof START; icon: IconNam
 
 function All(): JSX.Element {
   const { query } = here.value;
-  const filter = { root: query.get("root"), model: query.get("model"), kind: query.get("kind"), integrity: query.get("integrity"), q: query.get("q") };
+  const filter = { root: query.get("root"), model: query.get("model"), kind: query.get("kind"), integrity: query.get("integrity"), q: query.get("q"), sort: query.get("sort") };
   const list = useList<Media>(api.query("library", filter));
   const stats = useGet<Stats>("library/stats");
-  useOver(() => {
+  useFollow(() => {
     stats.reload();
     // Whoever has scrolled down is not thrown back to the top.
     if (scrollY < innerHeight) list.reload();
@@ -153,11 +172,12 @@ function All(): JSX.Element {
   const problem = list.problem.value;
   if (problem?.status === 404) return <Panel><Empty icon="library" title={w.without}>{w.withoutMore}</Empty></Panel>;
   const running = works();
-  const filtered = Object.values(filter).some(Boolean);
+  const filtered = Object.entries(filter).some(([name, value]) => value && name !== "sort");
   const pick = (name: string, any: string, of: readonly (readonly [string, string])[]): JSX.Element => (
     <Select label={w[name as "root"]} value={query.get(name) ?? ""} pick={(value) => ask({ [name]: value })} of={[["", any], ...of]} />
   );
-  const { roots = [], models = [] } = stats.data.value ?? {};
+  const { by_root = [], by_model = [], thumbnails_trouble } = stats.data.value ?? {};
+  const names = (of: Share[]): (readonly [string, string])[] => of.filter(({ name }) => name).map(({ name, files }) => [name, `${name} (${number(files)})`]);
   return (
     <>
       <Panel>
@@ -165,14 +185,16 @@ function All(): JSX.Element {
           <Figures of={stats.data.value} />
           <div class="row wraps"><Starter kind="library" icon="retry" /><Starter kind="thumbnails" icon="library" /><Starter kind="integrity" icon="check" /></div>
         </div>
+        {thumbnails_trouble && <p class="warn-text wrap">{thumbnails_trouble}</p>}
       </Panel>
       {running.length > 0 && <Panel title={w.running} flush><Rows items={running} height={workHeight.value} label={w.running} row={(of) => <Work of={of} />} /></Panel>}
       <div class="toolbar">
         <Search label={w.search} value={filter.q ?? ""} seek={(q) => ask({ q })} />
-        {roots.length > 1 && pick("root", w.anyRoot, roots.map((one) => [one, one]))}
-        {models.length > 0 && pick("model", w.anyModel, models.map((one) => [one, one]))}
+        {by_root.length > 1 && pick("root", w.anyRoot, names(by_root))}
+        {by_model.length > 0 && pick("model", w.anyModel, names(by_model))}
         {pick("kind", w.anyKind, KINDS.map((one) => [one, w[one]]))}
         {pick("integrity", w.anyIntegrity, VERDICTS.map((one) => [one, stateWord(one)]))}
+        {pick("sort", w.newest, SORTS.map((one) => [one, w[one]]))}
       </div>
       {problem && !items ? (
         <Panel><Trouble problem={problem} again={list.reload} /></Panel>
@@ -189,7 +211,7 @@ function All(): JSX.Element {
 
 function Figures({ of }: { of: Stats | null }): JSX.Element {
   const figures: [string, string][] = of
-    ? [[number(of.files), w.files], [bytes(of.bytes), w.together], [number(of.damaged), w.damaged], [number(of.gone), w.missing]]
+    ? [[number(of.files), w.files], [bytes(of.bytes), w.together], [number(of.by_integrity.reduce((all, one) => (DAMAGED.has(one.name) ? all + one.files : all), 0)), w.damaged], [number(of.gone), w.missing]]
     : [["–", w.files], ["–", w.together], ["–", w.damaged], ["–", w.missing]];
   return <div class="figures">{figures.map(([value, name]) => <span key={name} class="figure"><b>{value}</b><span>{name}</span></span>)}</div>;
 }
@@ -229,13 +251,11 @@ function Grid({ items, more }: { items: Media[] | null; more: (() => void) | und
   );
 }
 
-const DAMAGED = new Set(["short", "broken", "changed"]);
-
 function Card({ of }: { of: Media }): JSX.Element {
   return (
     <a class="card" href={`/library/${of.id}`}>
       <Picture of={of} />
-      {DAMAGED.has(of.integrity) && <span class="verdict"><StateOf state={of.integrity} /></span>}
+      {DAMAGED.has(of.integrity.verdict) && <span class="verdict"><StateOf state={of.integrity.verdict} /></span>}
       <span class="cut-off name" title={of.path}>{of.name}</span>
       <span class="cut-off soft meta">{of.gone_at ? w.gone : [of.duration_ms !== null && duration(Math.round(of.duration_ms / 1_000)), bytes(of.size)].filter(Boolean).join(" · ")}</span>
     </a>
@@ -245,14 +265,14 @@ function Card({ of }: { of: Media }): JSX.Element {
 /** The small picture; where there is none, what the file is. */
 function Picture({ of }: { of: Media }): JSX.Element {
   const failed = useSignal(false);
-  const mark = of.thumbnail;
+  const { url } = of.thumbnail;
   useEffect(() => {
     failed.value = false;
-  }, [mark]);
+  }, [url]);
   return (
     <span class="picture">
-      {mark && !failed.value
-        ? <img src={`/api/v1/library/${of.id}/thumbnail?v=${encodeURIComponent(mark)}`} alt="" loading="lazy" decoding="async" onError={() => (failed.value = true)} />
+      {url?.startsWith("/api/v1/library/") && !failed.value
+        ? <img src={url} alt="" loading="lazy" decoding="async" onError={() => (failed.value = true)} />
         : <span class="instead"><Icon name={ICONS[of.kind] ?? "file"} size={28} />{kindWord(of.kind)}</span>}
     </span>
   );
@@ -262,7 +282,7 @@ function One({ id }: { id: string }): JSX.Element {
   const { data, problem, reload } = useGet<Media>(`library/${encodeURIComponent(id)}`);
   const of = data.value;
   useHeading(of && of.name);
-  useOver(reload);
+  useFollow(reload);
   const back = <a class="row link" href="/library"><Icon name="back" size={14} />{w.all}</a>;
   if (problem.value && !of) {
     return problem.value.status === 404 ? <Empty icon="library" title={w.noFile}>{back}</Empty> : <Trouble problem={problem.value} again={reload} />;
@@ -277,12 +297,12 @@ function One({ id }: { id: string }): JSX.Element {
   ];
   if (of.duration_ms !== null) rows.push([w.long, duration(Math.round(of.duration_ms / 1_000))]);
   if (of.width && of.height) rows.push([w.picture, `${of.width} × ${of.height}`]);
-  rows.push([w.first, <Time at={of.first_seen} />]);
-  if (of.modified_at) rows.push([w.changed, <Time at={of.modified_at} />]);
+  rows.push([w.first, <Time at={of.first_seen_at} />], [w.changed, <Time at={of.modified_at} />]);
   if (of.gone_at) rows.push([w.missing, <Time at={of.gone_at} />]);
   if (of.blake3) rows.push([w.checksum, <span class="mono">{of.blake3}</span>]);
   if (of.job) rows.push([w.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>]);
   const running = works();
+  const { verdict, reason, level, checked_at } = of.integrity;
   return (
     <>
       {back}
@@ -291,12 +311,12 @@ function One({ id }: { id: string }): JSX.Element {
         <div class="stack">
           <Panel flush class="large">
             <Picture of={of} />
-            {!of.thumbnail && of.thumbnail_reason && <p class="soft reason">{of.thumbnail_reason}</p>}
+            {of.thumbnail.reason && <p class="soft reason wrap">{of.thumbnail.reason}</p>}
           </Panel>
           <Panel title={w.integrity}>
-            <p class={`row tone-${tone(of.integrity)}`}><Mark tone={tone(of.integrity)} size={18} /><b>{stateWord(of.integrity)}</b></p>
-            {of.integrity_reason && <p class="wrap">{of.integrity_reason}</p>}
-            <Facts of={[[w.checked, <Time at={of.checked_at} />], [w.level, of.integrity_level ?? "–"]]} />
+            <p class={`row tone-${tone(verdict)}`}><Mark tone={tone(verdict)} size={18} /><b>{stateWord(verdict)}</b></p>
+            {reason && <p class="wrap">{reason}</p>}
+            <Facts of={[[w.checked, <Time at={checked_at} />], [w.level, level ?? "–"]]} />
             <div class="actions">
               <Button act={() => api.post("operations/thumbnails/regenerate", { ids: [id], force: true })} icon="library" role="operator" small>{w.again}</Button>
               <Button act={() => api.post("operations/integrity/verify", { ids: [id] })} icon="check" role="operator" small>{w.verify}</Button>
