@@ -22,12 +22,10 @@ const w = words({
   state: ["Connection", "Conexión"],
   heard: ["Last heard", "Última noticia"],
   seq: ["Last message", "Último mensaje"],
-  epoch: ["Series", "Serie"],
   heartbeat: ["Sign of life", "Señal de vida"],
   every: [(seconds: number) => `every ${seconds} s`, (seconds: number) => `cada ${seconds} s`],
   replay: ["After a break", "Tras un corte"],
   messages: [(count: string) => `up to ${count} messages are made up for`, (count: string) => `se recuperan hasta ${count} mensajes`],
-  topics: ["Topics", "Temas"],
   test: ["Test broadcast", "Difusión de prueba"],
   testMore: [
     "Sends a message to everybody who is connected. It changes nothing. Refused in production.",
@@ -72,12 +70,10 @@ interface Stats {
 }
 
 interface Info {
-  epoch: string;
   seq: number;
   heartbeat_s: number;
   topics: Topic[];
   replay_max: number;
-  connections_max: number;
 }
 
 interface Client {
@@ -127,22 +123,20 @@ export default function Connections(): JSX.Element {
 
 function Own(): JSX.Element {
   const info = useGet<Info>("ws/info");
-  const place = useSignal<{ seq: number; epoch: string } | null>(null);
+  const seq = useSignal<number | null>(null);
   const { data: { value: found } } = info;
   useEffect(() => {
-    const ends = found?.topics.map((topic) => live.on(topic, ({ seq, epoch }) => (place.value = { seq, epoch })));
+    const ends = found?.topics.map((topic) => live.on(topic, (frame) => (seq.value = frame.seq)));
     return () => ends?.forEach((end) => end());
   }, [found]);
   const { state: { value: state }, heardAt: { value: heard } } = live;
-  const { seq, epoch } = place.value ?? found ?? {};
+  const newest = seq.value ?? found?.seq;
   const rows: [string, ComponentChildren][] = [
     [w.state, <Status tone={STATES[state]}>{w[state]}</Status>],
     [w.heard, <Time at={heard === null ? null : new Date(heard).toISOString()} />],
-    [w.seq, seq === undefined ? "–" : number(seq)],
-    [w.epoch, <span class="mono">{epoch ?? "–"}</span>],
+    [w.seq, newest === undefined ? "–" : number(newest)],
     [w.heartbeat, found ? w.every(found.heartbeat_s) : "–"],
     [w.replay, found ? w.messages(number(found.replay_max)) : "–"],
-    [w.topics, found?.topics.join(", ") ?? "–"],
   ];
   return <Panel title={w.own}><Facts of={rows} /></Panel>;
 }

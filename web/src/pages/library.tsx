@@ -130,13 +130,15 @@ const AGAIN_MS = 3_000;
 /** Calls `load` while something is at work on the library, and when it is over. */
 function useFollow(load: () => void): void {
   const busy = works().length > 0;
+  const latest = useRef(load);
+  latest.current = load;
+  const was = useRef(false);
   useEffect(() => {
+    if (was.current && !busy) latest.current();
+    was.current = busy;
     if (!busy) return;
-    const timer = setInterval(load, AGAIN_MS);
-    return () => {
-      clearInterval(timer);
-      load();
-    };
+    const timer = setInterval(() => latest.current(), AGAIN_MS);
+    return () => clearInterval(timer);
   }, [busy]);
 }
 
@@ -190,8 +192,8 @@ function All(): JSX.Element {
       {running.length > 0 && <Panel title={w.running} flush><Rows items={running} height={workHeight.value} label={w.running} row={(of) => <Work of={of} />} /></Panel>}
       <div class="toolbar">
         <Search label={w.search} value={filter.q ?? ""} seek={(q) => ask({ q })} />
-        {by_root.length > 1 && pick("root", w.anyRoot, names(by_root))}
-        {by_model.length > 0 && pick("model", w.anyModel, names(by_model))}
+        {pick("root", w.anyRoot, names(by_root))}
+        {pick("model", w.anyModel, names(by_model))}
         {pick("kind", w.anyKind, KINDS.map((one) => [one, w[one]]))}
         {pick("integrity", w.anyIntegrity, VERDICTS.map((one) => [one, stateWord(one)]))}
         {pick("sort", w.newest, SORTS.map((one) => [one, w[one]]))}

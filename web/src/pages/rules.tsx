@@ -32,13 +32,11 @@ const w = words({
   slowMore: ["slow: it is asked about every event, because it names no fixed text", "lenta: se pregunta en cada evento, porque no nombra ningún texto fijo"],
   yours: ["yours", "suya"],
   hits: [(count: string) => `${count} hits`, (count: string) => `${count} aciertos`],
-  about: ["What it means", "Qué significa"],
   pattern: ["Pattern", "Patrón"],
   sources: ["Asked for", "Se usa en"],
   severity: ["Severity", "Gravedad"],
   found: ["Hits", "Aciertos"],
   last: ["Last hit", "Último acierto"],
-  samples: ["Examples", "Ejemplos"],
   line: ["A line of a log, or a whole error", "Una línea de un registro, o un error entero"],
   explain: ["What is it?", "¿Qué es?"],
   of: ["Ask the rules of", "Preguntar a las reglas de"],
@@ -75,7 +73,6 @@ interface Rule {
   /** Older agents do not count. */
   hits?: number;
   last_hit?: string | null;
-  samples?: string[];
 }
 
 interface Unknown {
@@ -187,7 +184,6 @@ function One({ of }: { of: Rule }): JSX.Element {
       <Facts of={rows} />
       {of.slow && <p class="warn-text">{w.slowMore}</p>}
       <section class="stack tight"><h2>{w.pattern}</h2><code class="code">{of.pattern}</code></section>
-      {of.samples?.length ? <section class="stack tight"><h2>{w.samples}</h2><pre class="code">{of.samples.join("\n")}</pre></section> : null}
     </div>
   );
 }

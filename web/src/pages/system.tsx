@@ -6,7 +6,7 @@ import { bytes, duration, fileName, number, relative, clock } from "../format";
 import { useGet } from "../list";
 import * as live from "../live";
 import { health } from "../store";
-import type { Disk, Health, ProcessUse } from "../types";
+import type { Disk, Health, ProcessUse, Topic } from "../types";
 import { Empty, Facts, Loading, Panel, Time } from "../ui/basics";
 import { Line } from "../ui/chart";
 import { Mark, StateOf, Status, type Tone } from "../ui/status";
@@ -168,11 +168,11 @@ function Disks({ of }: { of: Disk[] }): JSX.Element {
 }
 
 /** A disk that is full sooner than this needs somebody. */
-const SOON_MS = 3 * 86_400_000;
+const NEAR_MS = 3 * 86_400_000;
 
 function Room({ of: { name, free_bytes, total_bytes, min_free_bytes, change_bytes_per_hour, full_at } }: { of: Disk }): JSX.Element {
   if (free_bytes === null || !total_bytes) return <><h3 class="wrap">{name}</h3><Status tone="warn">{w.unknown}</Status></>;
-  const tone: Tone = free_bytes < min_free_bytes ? "bad" : full_at && Date.parse(full_at) - Date.now() < SOON_MS ? "warn" : "good";
+  const tone: Tone = free_bytes < min_free_bytes ? "bad" : full_at && Date.parse(full_at) - Date.now() < NEAR_MS ? "warn" : "good";
   const share = (part: number): string => `${Math.min(100, Math.max(0, (part / total_bytes) * 100))}%`;
   const text = w.free(bytes(free_bytes), bytes(total_bytes));
   const change = change_bytes_per_hour;
@@ -225,6 +225,26 @@ function Sources({ of }: { of: Source[] }): JSX.Element {
   );
 }
 
+/** A burst of changes is asked about once. */
+const SOON_AFTER_MS = 400;
+
+/** Calls `load` soon after something of a topic was told. */
+function useSoon(topic: Topic, load: () => void): void {
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const end = live.on(topic, () => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        load();
+      }, SOON_AFTER_MS);
+    });
+    return () => {
+      clearTimeout(timer);
+      end();
+    };
+  }, []);
+}
+
 interface Probe {
   name: string;
   kind: string;
@@ -238,10 +258,8 @@ interface Probe {
 
 function Probes(): JSX.Element {
   const { data, problem, reload } = useGet<Probe[]>("probes");
-  useEffect(() => live.on("system", (frame) => {
-    // Its figures come along with every look at the system.
-    if (frame.type === "probe_changed" || frame.type === "system_status") reload();
-  }), []);
+  // Its figures come along with every look at the system.
+  useSoon("system", reload);
   const list = data.value;
   return (
     <Panel title={w.probes} flush>
@@ -278,7 +296,7 @@ interface Told {
 
 function Deliveries(): JSX.Element {
   const { data, problem, reload } = useGet<{ deliveries: Told[]; owed: Told[] }>("notifications/stats");
-  useEffect(() => live.on("notification", reload), []);
+  useSoon("notification", reload);
   const found = data.value;
   const channels = [...new Set(found && [...found.deliveries, ...found.owed].map((one) => one.name))].sort();
   const sum = (list: Told[], name: string, result?: string): number =>
