@@ -2,17 +2,18 @@
 
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { duration, fileName, now, number, relative } from "../format";
+import { fileName, number, relative } from "../format";
 import { useList } from "../list";
 import { ask, here } from "../router";
-import { health, isOpenIncident } from "../store";
+import { isOpenIncident } from "../store";
 import type { Incident } from "../types";
 import { Button, Choice, Empty, Loading, Panel, Select, Time, Trouble } from "../ui/basics";
 import { Rows } from "../ui/rows";
 import { CLASSES, className, incidentState, StateOf, stateWord, strategyName } from "../ui/status";
 import { query } from "../api";
 import { words } from "../words";
-import Story from "./incidents/story";
+import { choices, sourcesOf } from "./filters";
+import Story, { lasting } from "./incidents/story";
 import "./things.css";
 import "./incidents.css";
 
@@ -46,10 +47,6 @@ const RESULTS = ["healed", "recovered", "not_confirmed", "alert_only", "exhauste
 const HOURS: Record<string, number> = { "1h": 1, "24h": 24, "7d": 168 };
 const HIGH = 58;
 
-/** How long it took, or takes so far. */
-const took = (one: Incident): string =>
-  duration(Math.max(0, ((one.ended_at ? Date.parse(one.ended_at) : now.value) - Date.parse(one.opened_at)) / 1_000));
-
 /** What is being done about it; of one that is over, how it went. */
 function doing(one: Incident): string {
   const step = one.steps.at(-1);
@@ -68,7 +65,7 @@ function Row({ one }: { one: Incident }): JSX.Element {
       <span class="doing cut-off">
         {className(one.class)}{one.count > 1 && ` · ${w.lines(number(one.count))}`} · {doing(one)}
       </span>
-      <span class="end"><span>{took(one)}</span><Time at={one.opened_at} /></span>
+      <span class="end"><span>{lasting(one)}</span><Time at={one.opened_at} /></span>
     </a>
   );
 }
@@ -89,16 +86,14 @@ function List(): JSX.Element {
       (!kind || one.class === kind) && (!source || one.source === source) && one.opened_at >= from,
   });
   const items = list.items.value;
-  const known = (health.value as { sources?: { name: string }[] } | null)?.sources?.map((one) => one.name) ?? [];
-  const sources = [...new Set([...known, ...(items ?? []).slice(0, 500).map((one) => one.source), source])].filter(Boolean).sort();
-  const pairs = (names: string[], none: string, word: (name: string) => string): [string, string][] => [["", none], ...names.map((name): [string, string] => [name, word(name)])];
+  const sources = sourcesOf((items ?? []).slice(0, 500), source);
   return (
     <div class="page">
       <div class="toolbar">
         <Choice label={w.show} value={state === "open" ? "open" : state ? "-" : ""} of={[["", w.all], ["open", w.open]]} pick={(value) => ask({ state: value })} />
-        <Select label={w.result} value={state === "open" ? "" : state} of={pairs(RESULTS, w.anyResult, stateWord)} pick={(value) => ask({ state: value })} />
-        <Select label={w.kind} value={kind} of={pairs(CLASSES, w.anyKind, className)} pick={(value) => ask({ class: value })} />
-        {sources.length > 1 && <Select label={w.source} value={source} of={pairs(sources, w.anySource, String)} pick={(value) => ask({ source: value })} />}
+        <Select label={w.result} value={state === "open" ? "" : state} of={choices(RESULTS, w.anyResult, stateWord)} pick={(value) => ask({ state: value })} />
+        <Select label={w.kind} value={kind} of={choices(CLASSES, w.anyKind, className)} pick={(value) => ask({ class: value })} />
+        {sources.length > 1 && <Select label={w.source} value={source} of={choices(sources, w.anySource)} pick={(value) => ask({ source: value })} />}
         <Select label={w.since} value={since} of={[["", w.anyTime], ["1h", w.hour], ["24h", w.day], ["7d", w.week]]} pick={(value) => ask({ since: value })} />
       </div>
       <Panel flush>

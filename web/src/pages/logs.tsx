@@ -7,11 +7,12 @@ import * as api from "../api";
 import { clock, exact, number } from "../format";
 import * as live from "../live";
 import { ask, here } from "../router";
-import { can, health } from "../store";
+import { can } from "../store";
 import type { Incident } from "../types";
 import { Button, Empty, Panel, Search, Select, Trouble } from "../ui/basics";
 import { CLASSES, className, Mark, stateWord } from "../ui/status";
 import { words } from "../words";
+import { choices, sourcesOf } from "./filters";
 import { Book, levelOf, LINES_MAX, type Filter, type Line } from "./logs/book";
 import "./logs.css";
 
@@ -208,16 +209,15 @@ function Log(): JSX.Element {
 
   const count = Math.ceil((box.current?.clientHeight ?? innerHeight) / HIGH) + 2 * SPARE;
   const first = following.value ? Math.max(0, book.seen.length - count) : Math.max(0, Math.floor(my.top / HIGH) - SPARE);
-  const sources = [...new Set([...((health.value as { sources?: { name: string }[] } | null)?.sources ?? []).map((one) => one.name), ...book.all.slice(-1_000).map((one) => one.source), filter.source])].filter(Boolean).sort();
-  const pairs = (names: readonly string[], none: string, word: (name: string) => string): [string, string][] => [["", none], ...names.map((name): [string, string] => [name, word(name)])];
+  const sources = sourcesOf(book.all.slice(-1_000), filter.source);
   const filtered = Boolean(filter.source || filter.level || filter.class || filter.q);
   return (
     <div class="page logs">
       <div class="toolbar">
         <Search label={w.search} value={filter.q} seek={(text) => ask({ q: text })} />
-        <Select label={w.level} value={filter.level} of={pairs(LEVELS, w.anyLevel, stateWord)} pick={(value) => ask({ level: value })} />
-        <Select label={w.kind} value={filter.class} of={pairs(CLASSES, w.anyKind, className)} pick={(value) => ask({ class: value })} />
-        {sources.length > 1 && <Select label={w.source} value={filter.source} of={pairs(sources, w.anySource, String)} pick={(value) => ask({ source: value })} />}
+        <Select label={w.level} value={filter.level} of={choices(LEVELS, w.anyLevel, stateWord)} pick={(value) => ask({ level: value })} />
+        <Select label={w.kind} value={filter.class} of={choices(CLASSES, w.anyKind, className)} pick={(value) => ask({ class: value })} />
+        {sources.length > 1 && <Select label={w.source} value={filter.source} of={choices(sources, w.anySource)} pick={(value) => ask({ source: value })} />}
         <Button act={() => {
           paused.value = !paused.value;
           draw();

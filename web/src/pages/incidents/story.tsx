@@ -82,12 +82,11 @@ const w = words({
   download: ["Download", "Descarga"],
   opened: ["Opened", "Abierta"],
   ended: ["Ended", "Terminada"],
-  lastLine: ["Latest line", "Última línea"],
   records: ["Records as JSON", "Anotaciones en JSON"],
   calm: ["Nothing is asked of you.", "No tiene que hacer nada."],
   askApproval: ["The repair begins when you approve it. Nothing has been touched so far.", "La reparación empieza cuando usted la apruebe. Aún no se ha tocado nada."],
   askMend: ["This needs you: mend the cause, then retry.", "Le necesita: corrija la causa y reintente."],
-  silenceAsk: ["Nobody is told of this again for:", "No se avisará de esto durante:"],
+  silenceAsk: [(kind: string, of: string) => `No more notifications about “${kind}” of ${of} for a while.`, (kind: string, of: string) => `Sin avisos de «${kind}» sobre ${of} por un tiempo.`],
   silenceUntil: [(when: string) => `Until ${when}. Healing goes on.`, (when: string) => `Hasta ${when}. La reparación continúa.`],
   silenceFor: ["For", "Durante"],
   reason: ["Reason", "Motivo"],
@@ -144,13 +143,22 @@ function sentence(of: Sentences, key: string, value: string): string {
   return typeof text === "function" ? text(value) : (text ?? key.replaceAll("_", " "));
 }
 
+/** How long it took, or takes so far. */
+export const lasting = (one: Incident): string =>
+  duration(Math.max(0, ((one.ended_at ? Date.parse(one.ended_at) : now.value) - Date.parse(one.opened_at)) / 1_000));
+
+/** A name within a sentence: not endless, and without signs that would turn the words around it. The whole stands in the details. */
+function named(name: string): string {
+  const plain = [...name.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "")];
+  return plain.length <= NAME_MAX ? plain.join("") : [...plain.slice(0, NAME_MAX - 16), "…", ...plain.slice(-15)].join("");
+}
+const NAME_MAX = 64;
+
 function headline(story: Told): string {
-  const until = story.ended_at ? Date.parse(story.ended_at) : now.value;
-  const time = duration(Math.max(0, (until - Date.parse(story.opened_at)) / 1_000));
   const name = story.subject.kind === "file" ? fileName(story.subject.value).name : story.subject.value;
   const steps = [...new Set(story.steps.filter((step) => step.ok).map((step) => sentence(done, step.strategy, "")))];
   const list = new Intl.ListFormat(language.value).format(steps);
-  return [sentence(broke, story.class, name), list, sentence(ending, incidentState(story), time)].filter(Boolean).join("; ") + ".";
+  return [sentence(broke, story.class, named(name)), list, sentence(ending, incidentState(story), lasting(story))].filter(Boolean).join("; ") + ".";
 }
 
 /** A burst of frames is one load. */
@@ -232,7 +240,6 @@ function Whole({ story, order }: { story: Told; order: (what: string, promise: P
           ...(story.rule_info ? [[w.pattern, <code>{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
           ...(story.job ? [[w.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
           [w.opened, exact(story.opened_at)],
-          [w.lastLine, exact(story.last_at)],
           [w.ended, story.ended_at ? exact(story.ended_at) : "–"],
         ]} />
         <details><summary>{w.records} ({number(story.records.length)})</summary><pre class="code">{JSON.stringify(story.records, null, 1)}</pre></details>
@@ -246,7 +253,6 @@ const When = ({ at }: { at: string }): JSX.Element => <time dateTime={at} title=
 
 function TimeLine({ story, state, open }: { story: Told; state: string; open: boolean }): JSX.Element {
   const starts = story.records.filter((line) => line.kind === "action" && line.phase === "started");
-  const outcome = story.records.findLast((line) => line.kind === "outcome");
   const look = starts[0];
   return (
     <ol class="story">
@@ -286,20 +292,15 @@ function TimeLine({ story, state, open }: { story: Told; state: string; open: bo
           </li>
         );
       })}
-      {open ? (
-        <li>
-          <Mark tone={tone(state)} size={16} />
-          <h3>{story.due ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, duration((now.value - Date.parse(story.opened_at)) / 1_000))}</h3>
-          <p class="wrap">{story.detail}</p>
-        </li>
-      ) : (
-        <li>
-          <Mark tone={tone(state)} size={16} />
-          <h3>{sentence(ending, state, duration((Date.parse(story.ended_at ?? story.opened_at) - Date.parse(story.opened_at)) / 1_000))} {story.ended_at && <When at={outcome?.at ?? story.ended_at} />}</h3>
-          <p class="wrap">{story.detail}</p>
-          <Proof of={story} />
-        </li>
-      )}
+      <li>
+        <Mark tone={tone(state)} size={16} />
+        <h3>
+          {story.due && open ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, lasting(story))}
+          {story.ended_at && <> <When at={story.ended_at} /></>}
+        </h3>
+        <p class="wrap">{story.detail}</p>
+        {!open && <Proof of={story} />}
+      </li>
     </ol>
   );
 }
@@ -336,7 +337,7 @@ function Silence({ story, close }: { story: Told; close: () => void }): JSX.Elem
   };
   return (
     <Dialog title={w.silence} close={close}>
-      <p class="wrap">{w.silenceAsk} {className(story.class)}, {story.subject.value}</p>
+      <p class="wrap">{w.silenceAsk(className(story.class), story.subject.value)}</p>
       <label class="field">
         <span>{w.silenceFor}</span>
         <select value={seconds.value} onChange={(event) => (seconds.value = Number(event.currentTarget.value))}>
