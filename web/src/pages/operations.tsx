@@ -143,7 +143,7 @@ function History(): JSX.Element {
   });
   const over = list.items.value?.filter((item) => !isOpenOperation(item));
   return (
-    <Panel title={w.before} flush aside={
+    <Panel title={w.before} class="past" flush aside={
       <>
         <Select label={w.kind} value={kind} pick={(value) => ask({ kind: value })} of={[["", w.anyKind], ...KINDS.map((one) => [one, kindWord(one)] as const)]} />
         <Select label={w.state} value={state} pick={(value) => ask({ state: value })} of={[["", w.anyState], ...STATES.map((one) => [one, stateWord(one)] as const)]} />

@@ -10,7 +10,7 @@ import type { Page } from "../types";
 import { Button, Choice, complain, Empty, Facts, Loading, Panel, Search, Select, Time, Trouble } from "../ui/basics";
 import { Dialog } from "../ui/dialog";
 import { Rows } from "../ui/rows";
-import { className, Mark, stateWord, Status, tone } from "../ui/status";
+import { className, stateWord, Status, tone } from "../ui/status";
 import { words } from "../words";
 import "./rules.css";
 
@@ -153,7 +153,6 @@ function List({ all }: { all: Rule[] }): JSX.Element {
 function Line({ of }: { of: Rule }): JSX.Element {
   return (
     <button type="button" class="line rule" onClick={() => ask({ rule: of.id })}>
-      <Mark tone={of.severity ? tone(of.severity) : "quiet"} />
       <span class="two">
         <span class="first">
           <span class="cut-off">{of.id}</span>
