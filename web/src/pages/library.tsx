@@ -62,11 +62,14 @@ const w = words({
   long: ["Length", "Duración"],
   picture: ["Picture", "Imagen"],
   sound: ["Sound", "Sonido"],
-  checksum: ["Checksum", "Suma BLAKE3"],
+  hash: ["Checksum", "Suma BLAKE3"],
   first: ["First seen", "Visto por primera vez"],
   changed: ["Changed", "Modificado"],
   checked: ["Checked", "Comprobado"],
   level: ["How thoroughly", "Con qué detalle"],
+  structure: ["its structure", "su estructura"],
+  checksum: ["all of its content", "todo su contenido"],
+  decode: ["every frame of it", "cada fotograma"],
   download: ["Download", "Descarga"],
   story: ["How it came", "Cómo llegó"],
   again: ["New thumbnail", "Nueva miniatura"],
@@ -93,7 +96,7 @@ interface Media {
   modified_at: string;
   gone_at: string | null;
   job: string | null;
-  integrity: { verdict: Verdict; reason: string | null; level: string | null; checked_at: string | null };
+  integrity: { verdict: Verdict; reason: string | null; level: Level | null; checked_at: string | null };
   /** `url` changes when the picture does. */
   thumbnail: { url: string | null; reason: string | null };
 }
@@ -117,6 +120,8 @@ interface Stats {
 const KINDS = ["video", "image", "audio", "document", "archive", "other"] as const;
 const VERDICTS: Verdict[] = ["sound", "short", "broken", "changed", "unknown"];
 const DAMAGED = new Set<string>(["short", "broken", "changed"]);
+const LEVELS = ["structure", "checksum", "decode"] as const;
+type Level = (typeof LEVELS)[number];
 const SORTS = ["name", "-size", "-duration", "-modified"] as const;
 const kindWord = (kind: string): string => (KINDS as readonly string[]).includes(kind) ? w[kind as "video"] : kind;
 const ICONS: Record<string, IconName> = { video: "play", image: "library", audio: "sound" };
@@ -281,6 +286,7 @@ function Picture({ of }: { of: Media }): JSX.Element {
 }
 
 function One({ id }: { id: string }): JSX.Element {
+  const thorough = useSignal<Level>("structure");
   const { data, problem, reload } = useGet<Media>(`library/${encodeURIComponent(id)}`);
   const of = data.value;
   useHeading(of && of.name);
@@ -301,7 +307,7 @@ function One({ id }: { id: string }): JSX.Element {
   if (of.width && of.height) rows.push([w.picture, `${of.width} × ${of.height}`]);
   rows.push([w.first, <Time at={of.first_seen_at} />], [w.changed, <Time at={of.modified_at} />]);
   if (of.gone_at) rows.push([w.missing, <Time at={of.gone_at} />]);
-  if (of.blake3) rows.push([w.checksum, <span class="mono">{of.blake3}</span>]);
+  if (of.blake3) rows.push([w.hash, <span class="mono">{of.blake3}</span>]);
   if (of.job) rows.push([w.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>]);
   const running = works();
   const { verdict, reason, level, checked_at } = of.integrity;
@@ -318,10 +324,11 @@ function One({ id }: { id: string }): JSX.Element {
           <Panel title={w.integrity}>
             <p class={`row tone-${tone(verdict)}`}><Mark tone={tone(verdict)} size={18} /><b>{stateWord(verdict)}</b></p>
             {reason && <p class="wrap">{reason}</p>}
-            <Facts of={[[w.checked, <Time at={checked_at} />], [w.level, level ?? "–"]]} />
+            <Facts of={[[w.checked, <Time at={checked_at} />], [w.level, level ? w[level] : "–"]]} />
             <div class="actions">
               <Button act={() => api.post("operations/thumbnails/regenerate", { ids: [id], force: true })} icon="library" role="operator" small>{w.again}</Button>
-              <Button act={() => api.post("operations/integrity/verify", { ids: [id] })} icon="check" role="operator" small>{w.verify}</Button>
+              <Select<Level> label={w.level} value={thorough.value} pick={(level) => (thorough.value = level)} of={LEVELS.map((one) => [one, w[one]])} />
+              <Button act={() => api.post("operations/integrity/verify", { ids: [id], level: thorough.value })} icon="check" role="operator" small>{w.verify}</Button>
             </div>
           </Panel>
         </div>

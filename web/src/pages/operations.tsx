@@ -39,6 +39,7 @@ const w = words({
   missingMore: ["Old ones are removed after a while.", "Las antiguas se eliminan pasado un tiempo."],
   all: ["All operations", "Todas las operaciones"],
   cannot: ["This agent cannot do that.", "Este agente no puede hacerlo."],
+  production: ["Refused: this agent runs in production.", "Rechazado: este agente está en producción."],
   scheduled: ["also runs by its schedule", "también se ejecuta según su horario"],
   libraryMore: ["Finds out which files there are, and what is in them.", "Averigua qué archivos hay y qué contienen."],
   thumbnailsMore: ["Makes a small picture of every video and image that has none.", "Crea una miniatura de cada vídeo e imagen que no la tenga."],
@@ -96,7 +97,7 @@ function Queue(): JSX.Element {
 }
 
 /** What a start was refused for good with, by its path: it is not offered again while the page is open. */
-const refusals = signal<Record<string, string>>({});
+const refusals = signal<Record<string, "cannot" | "production">>({});
 
 function Start({ close }: { close: () => void }): JSX.Element {
   const commands = useGet<{ name: string; program: string; scheduled: boolean }[]>("operations/custom");
@@ -108,16 +109,19 @@ function Start({ close }: { close: () => void }): JSX.Element {
       if (!(error instanceof api.Problem)) throw error;
       const cannot = error.code === "no_such_route" || error.status === 405;
       if (!cannot && error.code !== "refused_in_production") throw error;
-      refusals.value = { ...refusals.value, [path]: cannot ? w.cannot : error.message };
+      refusals.value = { ...refusals.value, [path]: cannot ? "cannot" : "production" };
     }
   };
-  const item = (path: string, name: string, text: ComponentChildren): JSX.Element => (
-    <li key={path} class="start">
-      <h3 class="wrap">{name}</h3>
-      <Button act={() => begin(path)} role="operator" disabled={path in refusals.value} small>{w.begin}</Button>
-      <p class={path in refusals.value ? "warn-text" : ""}>{refusals.value[path] ?? text}</p>
-    </li>
-  );
+  const item = (path: string, name: string, text: ComponentChildren): JSX.Element => {
+    const refused = refusals.value[path];
+    return (
+      <li key={path} class="start">
+        <h3 class="wrap">{name}</h3>
+        <Button act={() => begin(path)} role="operator" disabled={refused !== undefined} small>{w.begin}</Button>
+        <p class={refused && "warn-text"}>{refused ? w[refused] : text}</p>
+      </li>
+    );
+  };
   return (
     <Dialog title={w.startTitle} close={close}>
       <ul>
