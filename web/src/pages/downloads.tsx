@@ -1,6 +1,6 @@
 // Downloads: how many and how they went, what runs now, what came before; and one of them by itself.
 
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
@@ -13,7 +13,7 @@ import type { Incident, Job } from "../types";
 import { Button, Choice, Empty, Facts, Loading, Panel, Progress, say, Search, Time, Trouble } from "../ui/basics";
 import { useHeading } from "../ui/heading";
 import { Rows } from "../ui/rows";
-import { className, incidentState, jobState, Mark, StateOf, stateWord, tone } from "../ui/status";
+import { className, incidentState, jobState, Mark, StateOf, stateWord, tone, type Tone } from "../ui/status";
 import { words } from "../words";
 import "./things.css";
 
@@ -197,13 +197,25 @@ function One({ id }: { id: string }): JSX.Element {
 }
 
 function Whole({ job, fetchAgain }: { job: Job & { incidents: Incident[] }; fetchAgain: () => Promise<void> }): JSX.Element {
+  const state = jobState(job);
+  const events: { at: string; tone: Tone; title: ComponentChildren; detail?: string | null }[] = [
+    { at: job.created_at, tone: "quiet", title: w.heard },
+    ...job.incidents.map((one) => ({
+      at: one.opened_at,
+      tone: tone(incidentState(one)),
+      title: <a class="link" href={`/incidents/${one.id}`}>{className(one.class)}: {stateWord(incidentState(one))}</a>,
+      detail: one.detail,
+    })),
+    { at: job.ended_at ?? job.stalled_since ?? job.updated_at, tone: tone(state), title: stateWord(state) },
+  ];
+  events.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
   const text = (name: string, value: string | null): [string, string][] => (value ? [[name, value]] : []);
   return (
     <>
       <Panel>
         <div class="stack">
           <div class="row wraps spread">
-            <StateOf state={jobState(job)} />
+            <StateOf state={state} />
             {(!isOpenJob(job) || job.stalled_since) && <Button act={fetchAgain} icon="retry" role="operator" kind={job.state === "completed" ? undefined : "main"}>{w.again}</Button>}
           </div>
           {isOpenJob(job) && <Progress percent={job.percent} label={job.name ?? job.id} still={job.state === "queued" || job.stalled_since !== null} />}
@@ -212,18 +224,9 @@ function Whole({ job, fetchAgain }: { job: Job & { incidents: Incident[] }; fetc
       </Panel>
       <Panel title={w.happened}>
         <ol class="story">
-          <li><Mark tone="quiet" size={16} /><h3>{w.heard} <Time at={job.created_at} /></h3></li>
-          {job.incidents.toReversed().map((one) => (
-            <li key={one.id}>
-              <Mark tone={tone(incidentState(one))} size={16} />
-              <h3><a class="link" href={`/incidents/${one.id}`}>{className(one.class)}: {stateWord(incidentState(one))}</a> <Time at={one.opened_at} /></h3>
-              <p class="wrap">{one.detail}</p>
-            </li>
+          {events.map(({ at, tone, title, detail }) => (
+            <li key={at}><Mark tone={tone} size={16} /><h3>{title} <Time at={at} /></h3>{detail && <p class="wrap">{detail}</p>}</li>
           ))}
-          <li>
-            <Mark tone={tone(jobState(job))} size={16} />
-            <h3>{stateWord(jobState(job))} <Time at={job.ended_at ?? job.stalled_since ?? job.updated_at} /></h3>
-          </li>
         </ol>
       </Panel>
       <Panel title={w.details}>

@@ -74,7 +74,8 @@ function Log(): JSX.Element {
   const fresh = useSignal(0);
   const slow = useSignal(true);
   const chosen = useSignal<Line | null>(null);
-  const my = useRef({ waiting: [] as Line[], frame: 0, top: 0, moved: false, older: "" as string | null, load: null as AbortController | null, second: 0, count: 0 }).current;
+  const my = useRef({ waiting: [] as Line[], frame: 0, top: 0, moved: false, older: "" as string | null, kept: false, heard: false, load: null as AbortController | null, second: 0, count: 0, filter }).current;
+  my.filter = filter;
   turn.value;
 
   /** Moves what is seen along with lines that came or went above it. */
@@ -101,21 +102,37 @@ function Log(): JSX.Element {
     if (my.load || my.older === null || !book.hasRoom) return;
     const load = new AbortController();
     my.load = load;
-    api.get<{ items: Told[]; next: string | null }>(api.query("logs", { ...filter, before: my.older, limit: PAGE }), load.signal).then(
+    api.get<{ items: Told[]; next: string | null }>(api.query("logs", { ...my.filter, before: my.older, limit: PAGE }), load.signal).then(
       (page) => {
         if (load.signal.aborted) return;
         my.load = null;
         my.older = page.next;
+        my.kept = true;
         shift(book.addOlder(page.items.map((one) => line(one, "")).reverse()));
         turn.value += 1;
       },
-      () => {
+      (error: unknown) => {
         if (load.signal.aborted) return;
-        // An agent that keeps no lines: those that come from now on are shown.
         my.load = null;
-        my.older = null;
+        // An agent that keeps no lines: those that come from now on are shown.
+        if (error instanceof api.Problem && error.status === 404) my.older = null;
       },
     );
+  };
+
+  /** Begins with what is there now. An agent that keeps lines looks through all of them; else the filter goes through what is here. */
+  const restart = (): void => {
+    my.load?.abort();
+    my.load = null;
+    if (my.kept) {
+      book.clear();
+      my.older = "";
+    }
+    book.sift(my.filter);
+    following.value = true;
+    fresh.value = 0;
+    older();
+    turn.value += 1;
   };
 
   useEffect(() => {
@@ -131,6 +148,7 @@ function Log(): JSX.Element {
         if (typeof told?.text !== "string") return;
         const one = line(told, frame.at);
         if (!one.incident) recognise(one);
+        my.heard = true;
         my.waiting.push(one);
         if (my.waiting.length > LINES_MAX) my.waiting.splice(0, PAGE);
         my.count += 1;
@@ -150,7 +168,10 @@ function Log(): JSX.Element {
         soon();
       }),
       live.onLoad(() => {
-        if (book.all.length > 0) my.waiting.push(line({ text: w.missing }, new Date().toISOString()));
+        if (!my.heard) return;
+        // Lines were missed. Who reads further up keeps their place.
+        if (my.kept && following.value && !paused.value) restart();
+        else my.waiting.push(line({ text: w.missing }, new Date().toISOString()));
         soon();
       }),
     ];
@@ -161,20 +182,7 @@ function Log(): JSX.Element {
     };
   }, []);
 
-  useEffect(() => {
-    my.load?.abort();
-    my.load = null;
-    // With an agent that keeps lines, a filter looks through all of them; else through what is here.
-    if (my.older !== null) {
-      book.clear();
-      my.older = "";
-    }
-    book.sift(filter);
-    following.value = true;
-    fresh.value = 0;
-    older();
-    turn.value += 1;
-  }, [filter.source, filter.level, filter.class, filter.q]);
+  useEffect(restart, [filter.source, filter.level, filter.class, filter.q]);
 
   useLayoutEffect(() => {
     const element = box.current;
