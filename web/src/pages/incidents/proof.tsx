@@ -81,7 +81,8 @@ export function Proof({ of: { steps, before, after } }: { of: { steps: { strateg
 }
 
 /** Facts of one moment, closed until somebody asks: by strategy, or plain. */
-export function Evidence({ label, of = {} }: { label: string; of: Facts }): JSX.Element | null {
+export function Evidence({ label, of }: { label: string; of: Facts | null }): JSX.Element | null {
+  if (!of) return null;
   const parts = Object.values(of);
   const flat = parts.every((one) => one !== null && typeof one === "object") ? (Object.assign({}, ...parts) as Record<string, unknown>) : of;
   const found = facts(flat);

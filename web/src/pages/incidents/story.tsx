@@ -1,7 +1,7 @@
 // One incident from its first line to the proof: what happened, what was done, what is asked of the reader.
 
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../../api";
 import { clock, duration, exact, fileName, now, number } from "../../format";
@@ -17,40 +17,46 @@ import { className, incidentState, Mark, stateWord, strategyName, tone } from ".
 import { words } from "../../words";
 import { Evidence, Proof, type Seen } from "./proof";
 
-/** A record of the story (docs/RECORDS.md), as far as it is shown. */
-interface Line {
-  id: string;
-  at: string;
-  kind: "error" | "action" | "outcome";
-  phase?: "started" | "finished";
-  action?: string;
-  strategy?: string;
-  attempt?: number;
-  attempts?: number;
-  delay_ms?: number;
-  ok?: boolean;
-  detail?: string;
-  evidence?: Record<string, unknown>;
-  file?: string;
-  offset?: number;
+/** A repair that was begun. */
+interface Attempt {
+  action: string;
+  strategy: string;
+  attempt: number;
+  attempts: number;
+  delay_ms: number;
+  started_at: string;
+  ended_at: string | null;
+  ok: boolean | null;
+  /** Why it was begun. */
+  reason: string;
+  /** What came of it. */
+  detail: string | null;
+  before: Record<string, unknown>;
+  after: Record<string, unknown> | null;
 }
 
-/** The lines around the one that a rule claimed. */
+/** What stood around a line that a rule claimed. */
 interface Context {
   which: "first" | "latest";
-  before: { text: string }[];
+  at: string;
+  source: string;
+  file: string | null;
+  offset: number;
+  before: string[];
   event: { text: string; match: [number, number] | null };
-  after: { text: string }[];
+  after: string[];
 }
 
 interface Told extends Incident {
   acknowledged: { by: string; at: string } | null;
   before: Seen;
   after: Seen;
-  records: Line[];
-  download: Job | null;
-  rule_info?: { pattern: string; about: string | null; pack: string | null } | null;
+  /** None is kept of old incidents. */
   contexts?: Context[];
+  rule_info?: { pattern: string; about: string } | null;
+  attempts?: Attempt[];
+  records: unknown[];
+  download: Job | null;
 }
 
 const w = words({
@@ -209,7 +215,7 @@ function Whole({ story, order }: { story: Told; order: (what: string, promise: P
   const who = session.value.state === "in" ? session.value.me.account : "";
   const asks = state === "approval" || ["exhausted", "refused", "alert_only", "interrupted"].includes(state);
   const again: Partial<Told> = { state: "working", held_on: null, ended_at: null };
-  const first = story.records.find((line) => line.kind === "error");
+  const place = story.contexts?.[0];
   return (
     <>
       <header class="story-head">
@@ -235,60 +241,69 @@ function Whole({ story, order }: { story: Told; order: (what: string, promise: P
       <Panel title={w.details}>
         <Facts of={[
           [w.subject, story.subject.value],
-          ...(first?.file ? [[w.place, `${story.source} · ${first.file}, ${w.byte(number(first.offset ?? 0))}`] as [string, string]] : []),
+          [w.place, place ? `${place.source} · ${place.file ?? ""}, ${w.byte(number(place.offset))}` : story.source],
           [w.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
-          ...(story.rule_info ? [[w.pattern, <code>{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
+          ...(story.rule_info ? [[w.pattern, <code class="wrap">{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
           ...(story.job ? [[w.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
           [w.opened, exact(story.opened_at)],
           [w.ended, story.ended_at ? exact(story.ended_at) : "–"],
         ]} />
-        <details><summary>{w.records} ({number(story.records.length)})</summary><pre class="code">{JSON.stringify(story.records, null, 1)}</pre></details>
+        <Records of={story.records} />
       </Panel>
       {silencing.value && <Silence story={story} close={() => (silencing.value = false)} />}
     </>
   );
 }
 
+/** As they are in the file; written out only when somebody opens them. */
+function Records({ of }: { of: unknown[] }): JSX.Element {
+  const open = useSignal(false);
+  const text = useMemo(() => (open.value ? JSON.stringify(of, null, 1) : ""), [of, open.value]);
+  return (
+    <details onToggle={(event) => (open.value = event.currentTarget.open)}>
+      <summary>{w.records} ({number(of.length)})</summary>
+      <pre class="code" tabIndex={0}>{text}</pre>
+    </details>
+  );
+}
+
 const When = ({ at }: { at: string }): JSX.Element => <time dateTime={at} title={exact(at)}>{clock(at)}</time>;
 
 function TimeLine({ story, state, open }: { story: Told; state: string; open: boolean }): JSX.Element {
-  const starts = story.records.filter((line) => line.kind === "action" && line.phase === "started");
-  const look = starts[0];
+  const { contexts = [], attempts = [] } = story;
+  const look = attempts[0];
   return (
     <ol class="story">
       <li>
         <Mark tone="warn" size={16} />
         <h3>{w.said} <When at={story.opened_at} /></h3>
-        {(story.contexts?.length ? story.contexts : [{ which: "first", before: [], event: { text: story.text, match: null }, after: [] } as Context]).map((context) => (
-          <Lines key={context.which} of={context} />
-        ))}
+        {contexts.length > 0 ? contexts.map((context) => <Lines key={context.which} of={context} />) : <pre class="code" tabIndex={0}>{story.text}</pre>}
         {story.count > 1 && <p class="when">{w.more(number(story.count))} · <When at={story.last_at} /></p>}
       </li>
       {look && (
         <li>
           <Mark tone="warn" size={16} />
-          <h3>{w.confirmed} <When at={look.at} /></h3>
-          <p class="wrap">{look.detail}</p>
-          <Evidence label={w.evidence} of={look.evidence} />
+          <h3>{w.confirmed} <When at={look.started_at} /></h3>
+          <p class="wrap">{look.reason}</p>
+          <Evidence label={w.evidence} of={look.before} />
         </li>
       )}
-      {starts.map((start) => {
-        const end = story.records.find((line) => line.action === start.action && line.phase === "finished");
-        const lasted = end ? (Date.parse(end.at) - Date.parse(start.at)) / 1_000 : 0;
+      {attempts.map((one) => {
+        const lasted = one.ended_at ? (Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1_000 : 0;
         const parts = [
-          (start.attempts ?? 1) > 1 && w.attempt(start.attempt ?? 1, start.attempts ?? 1),
-          start.delay_ms && w.waited(duration(start.delay_ms / 1_000)),
+          one.attempts > 1 && w.attempt(one.attempt, one.attempts),
+          one.delay_ms > 0 && w.waited(duration(one.delay_ms / 1_000)),
           lasted >= 0.1 && w.lasted(duration(lasted)),
         ].filter(Boolean);
-        const running = !end && operations.value?.find((one) => one.about.incident === story.id);
+        const running = !one.ended_at && operations.value?.find((operation) => operation.about.incident === story.id);
         return (
-          <li key={start.id}>
-            <Mark tone={!end ? "busy" : end.ok ? "good" : "bad"} size={16} />
-            <h3>{strategyName(start.strategy ?? "")} <When at={start.at} /></h3>
+          <li key={one.action}>
+            <Mark tone={!one.ended_at ? "busy" : one.ok ? "good" : "bad"} size={16} />
+            <h3>{strategyName(one.strategy)} <When at={one.started_at} /></h3>
             <p class="when">{parts.join(" · ")}</p>
-            <p class="wrap">{(end ?? start).detail}</p>
+            <p class="wrap">{one.detail ?? one.reason}</p>
             {running && <Progress percent={running.progress.percent} label={strategyName(running.name)} />}
-            <Evidence label={w.evidence} of={end?.evidence} />
+            <Evidence label={w.evidence} of={one.after} />
           </li>
         );
       })}
@@ -312,9 +327,9 @@ function Lines({ of: { which, before, event, after } }: { of: Context }): JSX.El
     <>
       {which === "latest" && <p class="when">{w.latest}</p>}
       <pre class="code" tabIndex={0}>
-        {before.map((line, at) => <span class="soft" key={at}>{line.text}</span>)}
+        {before.map((line, at) => <span class="soft" key={at}>{line}</span>)}
         {event.text.slice(0, from)}{to > from && <mark>{event.text.slice(from, to)}</mark>}{event.text.slice(to)}
-        {after.map((line, at) => <span class="soft" key={at}>{line.text}</span>)}
+        {after.map((line, at) => <span class="soft" key={at}>{line}</span>)}
       </pre>
     </>
   );
