@@ -9,7 +9,7 @@ import { useGet } from "../list";
 import * as live from "../live";
 import { can } from "../store";
 import type { Role, Topic } from "../types";
-import { Button, Empty, Facts, Loading, Panel, Time } from "../ui/basics";
+import { Button, Empty, Facts, Loading, Panel, Time, Trouble } from "../ui/basics";
 import { Status, type Tone } from "../ui/status";
 import { words } from "../words";
 import "./connections.css";
@@ -107,14 +107,17 @@ export default function Connections(): JSX.Element {
     }, EVERY_MS);
     return () => clearInterval(timer);
   }, []);
+  const { data: { value: found }, problem } = stats;
+  // Nobody knows how many are connected, so nothing stands below them before.
+  if (!found || (can("operator") && !clients.data.value && !clients.problem.value)) {
+    return <div class="page"><Panel>{problem.value ? <Trouble problem={problem.value} again={stats.reload} /> : <Loading rows={20} />}</Panel></div>;
+  }
   return (
     <div class="page">
-      <Panel title={w.who} flush>
-        <Who list={clients.data.value} absent={clients.problem.value !== null} users={stats.data.value?.users} />
-      </Panel>
+      <Panel title={w.who} flush><Who list={clients.data.value} users={found.users} /></Panel>
       <div class="columns tight">
         <Own />
-        <Panel title={w.hub}>{stats.data.value ? <Hub of={stats.data.value} /> : stats.problem.value ? <Empty title={stats.problem.value.message} /> : <Loading rows={8} />}</Panel>
+        <Panel title={w.hub}><Hub of={found} /></Panel>
       </div>
       <Test />
     </div>
@@ -185,10 +188,10 @@ function Test(): JSX.Element {
   );
 }
 
-function Who({ list, absent, users }: { list: Client[] | null; absent: boolean; users: string[] | undefined }): JSX.Element {
+/** Without a list the agent is older than that: it tells only who. */
+function Who({ list, users }: { list: Client[] | null; users: string[] }): JSX.Element {
   if (!can("operator")) return <Empty icon="account" title={w.operators} />;
-  if (absent) return <Empty icon="connections" title={users?.length ? users.join(", ") : w.nobody}>{w.unknown}</Empty>;
-  if (!list) return <Loading rows={4} />;
+  if (!list) return <Empty icon="connections" title={users.join(", ") || w.nobody}>{w.unknown}</Empty>;
   if (list.length === 0) return <Empty icon="connections" title={w.nobody} />;
   return (
     <ul class="clients">

@@ -76,16 +76,18 @@ const TONES: Record<string, Tone> = { ok: "good", degraded: "warn", down: "bad" 
 
 export default function System(): JSX.Element {
   const now = health.value as More | null;
+  // Nothing stands anywhere until its place is known: what is wrong comes first, and nobody knows how much that is.
+  if (!now) return <div class="page"><Panel><Loading rows={20} /></Panel></div>;
   return (
     <div class="page">
-      <Panel flush>{now ? <Judgement of={now} /> : <Loading rows={1} />}</Panel>
+      <Panel flush><Judgement of={now} /></Panel>
       <div class="columns three">
-        <Panel title="logmedic">{now ? <Agent of={now} /> : <Loading rows={6} />}</Panel>
-        <Panel title={w.bot}>{now ? <Bot of={now} /> : <Loading rows={6} />}</Panel>
-        <Panel title={w.keeps}>{now ? <Kept of={now} /> : <Loading rows={4} />}</Panel>
+        <Panel title="logmedic"><Agent of={now} /></Panel>
+        <Panel title={w.bot}><Bot of={now} /></Panel>
+        <Panel title={w.keeps}><Kept of={now} /></Panel>
       </div>
-      {now ? <Disks of={now.disks} /> : <Panel title={w.disks}><Loading rows={6} /></Panel>}
-      {now?.sources && <Sources of={now.sources} />}
+      <Disks of={now.disks} />
+      {now.sources && <Sources of={now.sources} />}
       <Probes />
       <Deliveries />
     </div>
