@@ -13,7 +13,7 @@ import { Button, Empty, Panel, Search, Select, Trouble } from "../ui/basics";
 import { CLASSES, className, Mark, stateWord } from "../ui/status";
 import { words } from "../words";
 import { choices, sourcesOf } from "./filters";
-import { Book, levelOf, LINES_MAX, type Filter, type Line } from "./logs/book";
+import { Book, levelOf, LEVELS, LINES_MAX, stampOf, type Filter, type Line } from "./logs/book";
 import "./logs.css";
 
 const w = words({
@@ -22,7 +22,9 @@ const w = words({
   level: ["Level", "Nivel"],
   anyLevel: ["Any level", "Cualquier nivel"],
   kind: ["Kind", "Tipo"],
-  anyKind: ["Any kind", "Cualquier tipo"],
+  allLines: ["All lines", "Todas las líneas"],
+  anyKind: ["Any fault", "Cualquier fallo"],
+  worse: [(level: string) => `${level} or worse`, (level: string) => `${level} o peor`],
   source: ["Source", "Origen"],
   anySource: ["Any source", "Cualquier origen"],
   pause: ["Pause", "Pausar"],
@@ -38,7 +40,6 @@ const w = words({
   rule: ["Rule", "Regla"],
 });
 
-const LEVELS = ["critical", "error", "warning", "info", "debug"];
 const HIGH = 22;
 /** Lines kept above and below what is seen. */
 const SPARE = 20;
@@ -47,15 +48,23 @@ const NEAR_TOP = 60;
 const PAGE = 500;
 /** A screen reader reads along when no more than so many lines come in a second. */
 const READ_ALONG = 3;
+/** Pages that are asked for at once, when what is looked for is rare. */
+const PAGES_MAX = 40;
 /** Incidents whose first line is looked for, and how far back. */
 const KNOWN_MAX = 200;
 /** What of a line is drawn: no window is wider. */
 const DRAWN = 600;
 
 type Told = Partial<Line> & { text: string };
+interface Past {
+  /** Newest first. */
+  items: Told[];
+  next: string | null;
+  sources: { name: string }[];
+}
 const line = (of: Told, at: string): Line => ({
   n: 0, at: of.at ?? at, source: of.source ?? "", text: of.text, level: of.level ?? levelOf(of.text),
-  class: of.class ?? null, rule: of.rule ?? null, incident: of.incident ?? null, cursor: of.cursor ?? null,
+  class: of.class ?? null, rule: of.rule ?? null, incident: of.incident ?? null,
 });
 
 export default function Page(): JSX.Element {
@@ -74,7 +83,7 @@ function Log(): JSX.Element {
   const fresh = useSignal(0);
   const slow = useSignal(true);
   const chosen = useSignal<Line | null>(null);
-  const my = useRef({ waiting: [] as Line[], frame: 0, top: 0, moved: false, older: "" as string | null, kept: false, heard: false, load: null as AbortController | null, second: 0, count: 0, filter }).current;
+  const my = useRef({ waiting: [] as Line[], frame: 0, top: 0, moved: false, older: "" as string | null, kept: false, heard: false, pages: 0, known: new Map<string, Incident>(), load: null as AbortController | null, second: 0, count: 0, filter }).current;
   my.filter = filter;
   turn.value;
 
@@ -98,24 +107,45 @@ function Log(): JSX.Element {
   const soon = (): void => {
     my.frame ||= requestAnimationFrame(draw);
   };
+  /** Finds out which incident a line told first. */
+  const recognise = (one: Line): Line => {
+    const incident = one.incident ? undefined : my.known.get(one.text);
+    if (incident) [one.class, one.rule, one.incident] = [incident.class, incident.rule, incident.id];
+    return one;
+  };
+  const remember = (incident: Incident): void => {
+    my.known.set(incident.text, incident);
+    if (my.known.size > KNOWN_MAX) my.known.delete(my.known.keys().next().value ?? "");
+  };
+  /** The page before `before`. Of all sources together it is the newest of each, and no more: whoever wants more chooses one. */
+  const past = async (before: string, signal: AbortSignal): Promise<Past> => {
+    const { filter } = my;
+    const page = await api.get<Past>(api.query("logs", { ...filter, before, limit: PAGE }), signal);
+    if (filter.source || page.sources.length < 2) return page;
+    const others = page.sources.slice(1).map(({ name }) => api.get<Past>(api.query("logs", { ...filter, source: name, limit: PAGE }), signal));
+    const items = [page, ...(await Promise.all(others))].flatMap((one) => one.items);
+    return { ...page, items: items.sort((a, b) => Date.parse(b.at ?? "") - Date.parse(a.at ?? "") || 0), next: null };
+  };
   const older = (): void => {
     if (my.load || my.older === null || !book.hasRoom) return;
     const load = new AbortController();
     my.load = load;
-    api.get<{ items: Told[]; next: string | null }>(api.query("logs", { ...my.filter, before: my.older, limit: PAGE }), load.signal).then(
+    const newest = my.older === "";
+    past(my.older, load.signal).then(
       (page) => {
         if (load.signal.aborted) return;
         my.load = null;
         my.older = page.next;
         my.kept = true;
-        shift(book.addOlder(page.items.map((one) => line(one, "")).reverse()));
+        shift(book.addOlder(page.items.map((one) => recognise(line(one, ""))).reverse(), newest));
         turn.value += 1;
+        if (book.seen.length < NEAR_TOP && ++my.pages < PAGES_MAX) older();
       },
       (error: unknown) => {
         if (load.signal.aborted) return;
         my.load = null;
-        // An agent that keeps no lines: those that come from now on are shown.
-        if (error instanceof api.Problem && error.status === 404) my.older = null;
+        // An agent that keeps no lines, or the file is another by now: those that come from now on are shown.
+        if (error instanceof api.Problem && [404, 409, 410].includes(error.status)) my.older = null;
       },
     );
   };
@@ -127,6 +157,7 @@ function Log(): JSX.Element {
     if (my.kept) {
       book.clear();
       my.older = "";
+      my.pages = 0;
     }
     book.sift(my.filter);
     following.value = true;
@@ -136,20 +167,24 @@ function Log(): JSX.Element {
   };
 
   useEffect(() => {
-    const known = new Map<string, Incident>();
-    const recognise = (one: Line): void => {
-      const incident = known.get(one.text);
-      if (incident) [one.class, one.rule, one.incident] = [incident.class, incident.rule, incident.id];
+    const look = (): void => {
+      for (const one of [...book.all.slice(-PAGE), ...my.waiting]) recognise(one);
+      soon();
     };
+    api.get<{ items: Incident[] }>(`incidents?limit=${KNOWN_MAX}`).then(
+      (page) => {
+        for (const incident of page.items.reverse()) remember(incident);
+        look();
+      },
+      () => {},
+    );
     const ends = [
       live.wantLogs(),
       live.on("log", (frame) => {
         const told = frame.data as Told | null;
         if (typeof told?.text !== "string") return;
-        const one = line(told, frame.at);
-        if (!one.incident) recognise(one);
         my.heard = true;
-        my.waiting.push(one);
+        my.waiting.push(recognise(line(told, frame.at)));
         if (my.waiting.length > LINES_MAX) my.waiting.splice(0, PAGE);
         my.count += 1;
         const second = Math.floor(performance.now() / 1_000);
@@ -161,11 +196,9 @@ function Log(): JSX.Element {
       }),
       live.on("incident", (frame) => {
         const incident = frame.data as Incident | null;
-        if (!incident || known.has(incident.text)) return;
-        known.set(incident.text, incident);
-        if (known.size > KNOWN_MAX) known.delete(known.keys().next().value ?? "");
-        for (const one of [...book.all.slice(-KNOWN_MAX), ...my.waiting]) if (!one.incident) recognise(one);
-        soon();
+        if (!incident || my.known.has(incident.text)) return;
+        remember(incident);
+        look();
       }),
       live.onLoad(() => {
         if (!my.heard) return;
@@ -223,8 +256,8 @@ function Log(): JSX.Element {
     <div class="page logs">
       <div class="toolbar">
         <Search label={w.search} value={filter.q} seek={(text) => ask({ q: text })} />
-        <Select label={w.level} value={filter.level} of={choices(LEVELS, w.anyLevel, stateWord)} pick={(value) => ask({ level: value })} />
-        <Select label={w.kind} value={filter.class} of={choices(CLASSES, w.anyKind, className)} pick={(value) => ask({ class: value })} />
+        <Select label={w.level} value={filter.level} of={choices(LEVELS.slice(0, 3), w.anyLevel, (level) => (level === "error" ? stateWord(level) : w.worse(stateWord(level))))} pick={(value) => ask({ level: value })} />
+        <Select label={w.kind} value={filter.class} of={choices(["any", ...CLASSES], w.allLines, (kind) => (kind === "any" ? w.anyKind : className(kind)))} pick={(value) => ask({ class: value })} />
         {sources.length > 1 && <Select label={w.source} value={filter.source} of={choices(sources, w.anySource)} pick={(value) => ask({ source: value })} />}
         <Button act={() => {
           paused.value = !paused.value;
@@ -258,7 +291,9 @@ function Log(): JSX.Element {
               {one.class && (one.incident
                 ? <a class="chip" href={`/incidents/${one.incident}`} tabIndex={-1}><Mark tone="bad" size={11} />{className(one.class)}</a>
                 : <span class="chip"><Mark tone="bad" size={11} />{className(one.class)}</span>)}
-              <span class={`cut-off level-${one.level ?? ""}`}>{one.text.slice(0, DRAWN)}</span>
+              <span class={`cut-off level-${one.level ?? ""}`}>
+                <span class="stamp">{one.text.slice(0, (one.stamp ??= stampOf(one.text)))}</span>{one.text.slice(one.stamp, DRAWN)}
+              </span>
             </div>
           ))}
         </div>

@@ -11,14 +11,16 @@ export interface Line {
   class: string | null;
   rule: string | null;
   incident: string | null;
-  cursor: string | null;
-  /** The time of day, written once. */
+  /** The time of day, and how long the date is with which the text begins: found when it is drawn first. */
   clock?: string;
+  stamp?: number;
 }
 
 export interface Filter {
   source: string;
+  /** At least so loud. */
   level: string;
+  /** `any`: of some class. */
   class: string;
   q: string;
 }
@@ -29,10 +31,21 @@ export const LINES_MAX = 100_000;
 /** Characters of all lines: long ones must not fill a phone's memory. */
 const CHARS_MAX = 32_000_000;
 
+/** Levels from the loudest. */
+export const LEVELS = ["error", "warning", "info", "debug"] as const;
+
 /** A line says its level near its beginning. */
 const LEVEL = /\b(CRITICAL|FATAL|PANIC|ERROR|WARN|INFO|DEBUG|TRACE)/;
 const LEVEL_WITHIN = 100;
-const SAME: Record<string, string> = { fatal: "critical", panic: "critical", warn: "warning", trace: "debug" };
+const SAME: Record<string, string> = { critical: "error", fatal: "error", panic: "error", warn: "warning", trace: "debug" };
+const RANK: Record<string, number> = Object.fromEntries(LEVELS.map((level, rank) => [level, rank]));
+/** Nothing is as quiet as a line without a level. */
+const rank = (level: string | null): number => RANK[level ?? ""] ?? LEVELS.length;
+
+const STAMP = /^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*(?: - | )?/;
+
+/** How long the date is with which a line begins. */
+export const stampOf = (text: string): number => STAMP.exec(text)?.[0].length ?? 0;
 
 /** The level that a line itself tells. */
 export function levelOf(text: string): string | null {
@@ -52,7 +65,7 @@ export class Book {
 
   #lets(line: Line): boolean {
     const { source, level, class: kind, q } = this.#filter;
-    return (!source || line.source === source) && (!level || line.level === level) && (!kind || line.class === kind) && (!q || line.text.toLowerCase().includes(q));
+    return (!source || line.source === source) && (!level || rank(line.level) <= rank(level)) && (!kind || (kind === "any" ? line.class !== null : line.class === kind)) && (!q || line.text.toLowerCase().includes(q));
   }
 
   /** Looks through all lines anew. */
@@ -91,17 +104,19 @@ export class Book {
     return { came, went };
   }
 
-  /** Adds older ones, oldest first; how many of them are seen. */
-  addOlder(lines: Line[]): number {
-    const known = new Set(this.all.slice(0, lines.length * 4).map((line) => line.cursor));
-    const fresh = lines.filter((line) => line.cursor === null || !known.has(line.cursor));
-    this.#first -= fresh.length;
-    fresh.forEach((line, at) => {
+  /** Adds older ones, oldest first; how many of them are seen. The newest of them may have been heard already. */
+  addOlder(lines: Line[], newest: boolean): number {
+    if (newest && this.all.length > 0) {
+      const known = new Set(this.all.map((line) => line.text));
+      lines = lines.filter((line) => !known.has(line.text));
+    }
+    this.#first -= lines.length;
+    lines.forEach((line, at) => {
       line.n = this.#first + at;
       this.#chars += line.text.length;
     });
-    this.all = [...fresh, ...this.all];
-    const seen = fresh.filter((line) => this.#lets(line));
+    const seen = lines.filter((line) => this.#lets(line));
+    this.all = [...lines, ...this.all];
     this.seen = [...seen, ...this.seen];
     return seen.length;
   }
