@@ -8,10 +8,20 @@ import { Button, Empty, Toasts } from "./ui/basics";
 import { Dialog } from "./ui/dialog";
 import { heading } from "./ui/heading";
 import { Icon, type IconName } from "./ui/icons";
-import { lazy } from "./ui/lazy";
 import { Pulse, Stale } from "./ui/pulse";
+import Account from "./pages/account";
+import Connections from "./pages/connections";
+import Downloads from "./pages/downloads";
+import Incidents from "./pages/incidents";
+import Library from "./pages/library";
 import Login from "./pages/login";
+import Logs from "./pages/logs";
+import Notifications from "./pages/notifications";
+import Operations from "./pages/operations";
 import Overview from "./pages/overview";
+import Rules from "./pages/rules";
+import Settings from "./pages/settings";
+import System from "./pages/system";
 import { go, here } from "./router";
 import { can, incidents, jobs, operations, session } from "./store";
 import type { Role } from "./types";
@@ -51,17 +61,17 @@ interface Entry {
 
 const PAGES: Record<Name, Entry> = {
   overview: { path: "/", icon: "overview", page: Overview },
-  incidents: { path: "/incidents", icon: "incidents", page: lazy(() => import("./pages/incidents")) },
-  downloads: { path: "/downloads", icon: "downloads", page: lazy(() => import("./pages/downloads")) },
-  operations: { path: "/operations", icon: "operations", page: lazy(() => import("./pages/operations")) },
-  library: { path: "/library", icon: "library", page: lazy(() => import("./pages/library")) },
-  logs: { path: "/logs", icon: "logs", page: lazy(() => import("./pages/logs")) },
-  notifications: { path: "/notifications", icon: "bell", page: lazy(() => import("./pages/notifications")) },
-  rules: { path: "/rules", icon: "rules", page: lazy(() => import("./pages/rules")) },
-  system: { path: "/system", icon: "system", page: lazy(() => import("./pages/system")) },
-  connections: { path: "/connections", icon: "connections", page: lazy(() => import("./pages/connections")) },
-  settings: { path: "/settings", icon: "settings", page: lazy(() => import("./pages/settings")), role: "admin" },
-  account: { path: "/account", icon: "account", page: lazy(() => import("./pages/account")) },
+  incidents: { path: "/incidents", icon: "incidents", page: Incidents },
+  downloads: { path: "/downloads", icon: "downloads", page: Downloads },
+  operations: { path: "/operations", icon: "operations", page: Operations },
+  library: { path: "/library", icon: "library", page: Library },
+  logs: { path: "/logs", icon: "logs", page: Logs },
+  notifications: { path: "/notifications", icon: "bell", page: Notifications },
+  rules: { path: "/rules", icon: "rules", page: Rules },
+  system: { path: "/system", icon: "system", page: System },
+  connections: { path: "/connections", icon: "connections", page: Connections },
+  settings: { path: "/settings", icon: "settings", page: Settings, role: "admin" },
+  account: { path: "/account", icon: "account", page: Account },
 };
 const NAMES = Object.keys(PAGES) as Name[];
 /** What a phone's bar has room for. */

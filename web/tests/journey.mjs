@@ -16,7 +16,7 @@ await sees(page, "Nothing is broken");
 await page.evaluate(() => (window.same = true));
 
 // A fault opens before the eyes …
-const { port } = await hand("down");
+await hand("down");
 const open = page.locator(".panel", { hasText: "Open incidents" });
 await open.getByText("server down").waitFor();
 await page.locator(".nav .count.bad").waitFor();
@@ -27,7 +27,7 @@ await settled(page);
 await picture(page, "journey-story-open");
 
 // … and is healed before them, on its own page.
-await hand("answer", { port });
+await hand("answer");
 await page.locator("main .status", { hasText: /healed|recovered/ }).first().waitFor();
 await picture(page, "journey-story-healed");
 await page.getByRole("link", { name: "Overview" }).first().click();
