@@ -136,7 +136,7 @@ const ending = words({
   healed: [(t: string) => `healed and proven in ${t}`, (t: string) => `reparado y comprobado en ${t}`],
   recovered: [(t: string) => `it recovered by itself after ${t}`, (t: string) => `se recuperó sin ayuda tras ${t}`],
   not_confirmed: ["the system shows no such fault, nothing was touched", "el sistema no muestra ese fallo, no se tocó nada"],
-  alert_only: ["logmedic cannot repair this, you were told", "logmedic no puede repararlo, se le avisó"],
+  alert_only: ["nothing was repaired, you were told", "no se reparó nada, se le avisó"],
   exhausted: [(t: string) => `not healed: every attempt was made in ${t}`, (t: string) => `sin reparar: se agotaron los intentos en ${t}`],
   refused: ["not healed: logmedic may not repair this", "sin reparar: logmedic no tiene permiso para ello"],
   cancelled: ["ended by a person", "lo terminó una persona"],
