@@ -192,6 +192,11 @@ restart = "on-failure"
 [server]
 listen = "{listen}"
 
+# A show of hours on a small disk: what is broken need not be kept for a month.
+[corrupt]
+purge = true
+quarantine_keep = "2m"
+
 # A command of the user's, begun by itself and from the dashboard. It says how far it is.
 [[operation]]
 name = "inventory"
