@@ -28,7 +28,7 @@ await picture(page, "journey-story-open");
 
 // … and is healed before them, on its own page.
 await hand("answer");
-await page.locator("main .status", { hasText: /healed|recovered/ }).first().waitFor();
+await page.locator("main").getByText(/healed and proven|recovered by itself/).first().waitFor();
 await picture(page, "journey-story-healed");
 await page.getByRole("link", { name: "Overview" }).first().click();
 await sees(page, "Nothing is broken");
