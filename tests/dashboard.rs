@@ -212,7 +212,7 @@ fn f7_ten_thousand_incidents_do_not_slow_it() {
 impl Night {
     /// Makes so many of the first thing of a kind, each with an identifier of its own.
     fn multiply(&self, kind: &str, to: u32) {
-        let mut db = rusqlite::Connection::open(self.path("state/logmedic.db")).unwrap();
+        let mut db = rusqlite::Connection::open(self.path("state/state.db")).unwrap();
         let tx = db.transaction().unwrap();
         let first = "SELECT id, json FROM row WHERE kind = ?1";
         let (id, json): (String, String) = tx.query_row(first, [kind], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
