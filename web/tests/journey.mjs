@@ -52,7 +52,7 @@ await tray.waitFor({ state: "hidden" });
 // An operation is begun, held, let go on and ended.
 await page.getByRole("link", { name: "Operations" }).first().click();
 await page.getByRole("button", { name: /^Start/ }).click();
-await page.getByRole("dialog").locator("li", { hasText: "count" }).getByRole("button").click();
+await page.getByRole("dialog").locator("li", { hasText: "count" }).first().getByRole("button").click();
 const state = (word) => page.locator("main .status", { hasText: word }).first().waitFor();
 await state("running");
 await page.getByRole("button", { name: /^Pause/ }).first().click();
