@@ -22,30 +22,18 @@ import Overview from "./pages/overview";
 import Rules from "./pages/rules";
 import Settings from "./pages/settings";
 import System from "./pages/system";
+import { c } from "./common";
 import { go, here } from "./router";
 import { can, incidents, jobs, operations, session } from "./store";
 import type { Role } from "./types";
 import { words } from "./words";
 
 const w = words({
-  overview: ["Overview", "Resumen"],
-  downloads: ["Downloads", "Descargas"],
-  incidents: ["Incidents", "Incidencias"],
-  operations: ["Operations", "Operaciones"],
-  library: ["Library", "Biblioteca"],
-  logs: ["Logs", "Registros"],
-  notifications: ["Notifications", "Avisos"],
-  system: ["System", "Sistema"],
-  rules: ["Rules", "Reglas"],
-  connections: ["Connections", "Conexiones"],
-  settings: ["Settings", "Ajustes"],
-  account: ["Account", "Cuenta"],
   more: ["More", "Más"],
   skip: ["Skip to the content", "Ir al contenido"],
   pages: ["Pages", "Páginas"],
   missing: ["There is no such page", "Esta página no existe"],
   home: ["Back to the overview", "Volver al resumen"],
-  unreachable: ["logmedic does not answer", "logmedic no responde"],
   trying: ["It is tried again every moment.", "Se sigue intentando."],
 });
 
@@ -91,7 +79,7 @@ function Item({ name, current }: { name: Name; current: boolean }): JSX.Element 
   return (
     <a class="item" href={path} aria-current={current ? "page" : undefined}>
       <Icon name={icon} />
-      <span>{w[name]}</span>
+      <span>{c[name]}</span>
       <Count of={name} />
     </a>
   );
@@ -111,14 +99,14 @@ function Waiting(): JSX.Element {
     const timer = setTimeout(() => (late.value = true), 1_200);
     return () => clearTimeout(timer);
   }, []);
-  return <main class="door">{late.value && <Empty icon="connections" title={w.unreachable}>{w.trying}</Empty>}</main>;
+  return <main class="door">{late.value && <Empty icon="connections" title={c.lost}>{w.trying}</Empty>}</main>;
 }
 
 function Shell(): JSX.Element {
   const more = useSignal(false);
   const { path } = here.value;
   const name = pageOf(path);
-  const title = heading.value ?? (name ? w[name] : w.missing);
+  const title = heading.value ?? (name ? c[name] : w.missing);
   const offered = NAMES.filter((one) => !PAGES[one].role || can(PAGES[one].role));
   useEffect(() => {
     document.title = `${title} · logmedic`;
@@ -153,7 +141,7 @@ function Shell(): JSX.Element {
         {BAR.map((one) => (
           <a key={one} href={PAGES[one].path} aria-current={one === name ? "page" : undefined}>
             <Icon name={PAGES[one].icon} size={20} />
-            <span>{w[one]}</span>
+            <span>{c[one]}</span>
             <Count of={one} />
           </a>
         ))}
@@ -166,7 +154,7 @@ function Shell(): JSX.Element {
         <Dialog title={w.more} close={() => (more.value = false)}>
           <nav class="more-list" aria-label={w.more}>
             {offered.filter((one) => !BAR.includes(one)).map((one) => (
-              <a key={one} href={PAGES[one].path}><Icon name={PAGES[one].icon} size={20} />{w[one]}</a>
+              <a key={one} href={PAGES[one].path}><Icon name={PAGES[one].icon} size={20} />{c[one]}</a>
             ))}
           </nav>
         </Dialog>

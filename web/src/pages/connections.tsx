@@ -4,8 +4,9 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { number } from "../format";
-import { useGet } from "../list";
+import { useGet, useReloadEvery } from "../list";
 import * as live from "../live";
 import { can } from "../store";
 import type { Role, Topic } from "../types";
@@ -19,7 +20,6 @@ const w = words({
   live: ["live", "en directo"],
   connecting: ["connecting…", "conectando…"],
   away: ["reconnecting…", "reconectando…"],
-  state: ["Connection", "Conexión"],
   heard: ["Last heard", "Última noticia"],
   seq: ["Last message", "Último mensaje"],
   heartbeat: ["Sign of life", "Señal de vida"],
@@ -31,7 +31,6 @@ const w = words({
     "Sends a message to everybody who is connected. It changes nothing. Refused in production.",
     "Envía un mensaje a todos los conectados. No cambia nada. Se rechaza en producción.",
   ],
-  send: ["Send", "Enviar"],
   wait: ["Sent; waiting for it to arrive here…", "Enviado; esperando a que llegue aquí…"],
   arrived: [(ms: string) => `It arrived here after ${ms} ms.`, (ms: string) => `Llegó aquí en ${ms} ms.`],
   heardTest: [(who: string) => `${who} sent a test broadcast.`, (who: string) => `${who} envió una difusión de prueba.`],
@@ -48,11 +47,6 @@ const w = words({
   operators: ["Operators and admins see who is connected.", "Los operadores y administradores ven quién está conectado."],
   unknown: ["This agent does not tell the connections one by one.", "Este agente no detalla las conexiones una a una."],
   nobody: ["Nobody is connected", "No hay nadie conectado"],
-  viewer: ["viewer", "lector"],
-  operator: ["operator", "operador"],
-  admin: ["admin", "administrador"],
-  behind: [(count: string) => `${count} waiting`, (count: string) => `${count} en espera`],
-  current: ["up to date", "al día"],
   since: ["connected", "conectado"],
 });
 
@@ -99,18 +93,14 @@ const STATES: Record<live.State, Tone> = { live: "good", connecting: "quiet", aw
 export default function Connections(): JSX.Element {
   const stats = useGet<Stats>("ws/stats");
   const clients = useGet<Client[]>(can("operator") ? "ws/clients" : null);
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (document.hidden) return;
-      stats.reload();
-      if (clients.data.value) clients.reload();
-    }, EVERY_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const { data: { value: found }, problem } = stats;
+  useReloadEvery(EVERY_MS, () => {
+    stats.reload();
+    if (clients.data.value) clients.reload();
+  });
+  const found = stats.data.value;
   // Nobody knows how many are connected, so nothing stands below them before.
   if (!found || (can("operator") && !clients.data.value && !clients.problem.value)) {
-    return <div class="page"><Panel>{problem.value ? <Trouble problem={problem.value} again={stats.reload} /> : <Loading rows={20} />}</Panel></div>;
+    return <div class="page"><Panel>{stats.problem.value ? <Trouble problem={stats.problem.value} again={stats.reload} /> : <Loading rows={20} />}</Panel></div>;
   }
   return (
     <div class="page">
@@ -132,10 +122,11 @@ function Own(): JSX.Element {
     const ends = found?.topics.map((topic) => live.on(topic, (frame) => (seq.value = frame.seq)));
     return () => ends?.forEach((end) => end());
   }, [found]);
-  const { state: { value: state }, heardAt: { value: heard } } = live;
+  const state = live.state.value;
+  const heard = live.heardAt.value;
   const newest = seq.value ?? found?.seq;
   const rows: [string, ComponentChildren][] = [
-    [w.state, <Status tone={STATES[state]}>{w[state]}</Status>],
+    [c.state, <Status tone={STATES[state]}>{w[state]}</Status>],
     [w.heard, <Time at={heard === null ? null : new Date(heard).toISOString()} />],
     [w.seq, newest === undefined ? "–" : number(newest)],
     [w.heartbeat, found ? w.every(found.heartbeat_s) : "–"],
@@ -148,7 +139,7 @@ function Hub({ of }: { of: Stats }): JSX.Element {
   const roles = (["admin", "operator", "viewer"] as const).filter((role) => of.connections[role] > 0);
   return (
     <Facts of={[
-      [w.connected, <>{number(of.connections.total)} <span class="soft">({roles.map((role) => `${of.connections[role]} × ${w[role]}`).join(", ")})</span></>],
+      [w.connected, <>{number(of.connections.total)} <span class="soft">({roles.map((role) => `${of.connections[role]} × ${c[role]}`).join(", ")})</span></>],
       [w.broadcasts, number(of.broadcasts)],
       [w.sent, number(of.messages_sent)],
       [w.last, <Time at={of.last_broadcast} />],
@@ -182,7 +173,7 @@ function Test(): JSX.Element {
     }
   };
   return (
-    <Panel title={w.test} aside={<Button act={send} role="operator" small>{w.send}</Button>}>
+    <Panel title={w.test} aside={<Button act={send} role="operator" small>{c.send}</Button>}>
       <p class="soft" role="status">{text.value || w.testMore}</p>
     </Panel>
   );
@@ -194,14 +185,14 @@ function Who({ list, users }: { list: Client[] | null; users: string[] }): JSX.E
   if (!list) return <Empty icon="connections" title={users.join(", ") || w.nobody}>{w.unknown}</Empty>;
   if (list.length === 0) return <Empty icon="connections" title={w.nobody} />;
   return (
-    <ul class="clients">
+    <ul class="entries clients">
       {list.map(({ id, account, role, address, since, topics = [], rooms = [], queued = 0 }) => {
         const hears = [...topics, ...rooms].join(", ");
         return (
           <li key={id}>
-            <span class="who"><b class="cut-off">{account}</b><span class="chip">{w[role] ?? role}</span><span class="mono soft cut-off">{address}</span></span>
+            <span class="who"><b class="cut-off">{account}</b><span class="chip">{c[role] ?? role}</span><span class="mono soft cut-off">{address}</span></span>
             <span class="hears cut-off soft" title={hears}>{hears}</span>
-            <Status tone={queued > SLOW ? "warn" : "good"}>{queued > SLOW ? w.behind(number(queued)) : w.current}</Status>
+            <Status tone={queued > SLOW ? "warn" : "good"}>{queued > SLOW ? c.waiting(number(queued)) : c.current}</Status>
             <span class="soft end">{w.since} <Time at={since} /></span>
           </li>
         );

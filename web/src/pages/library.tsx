@@ -4,37 +4,33 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { bytes, duration, number } from "../format";
 import { useGet, useList } from "../list";
-import { ask, here } from "../router";
+import { asked, askedId, here } from "../router";
 import { operations } from "../store";
 import type { Operation } from "../types";
-import { Button, Empty, Facts, Loading, Panel, Search, Select, Time, Trouble } from "../ui/basics";
+import { Button, Empty, Facts, Figures, Panel, Select, Time, Trouble } from "../ui/basics";
+import { Filter, NoMatch, Seek } from "../ui/filters";
 import { useHeading } from "../ui/heading";
 import { Icon, type IconName } from "../ui/icons";
 import { Rows } from "../ui/rows";
 import { Mark, StateOf, stateWord, tone } from "../ui/status";
+import { Whole } from "../ui/things";
 import { words } from "../words";
 import { inOrder, Work, workHeight, workName } from "./operations/parts";
 import "./library.css";
 
 const w = words({
-  files: ["files", "archivos"],
-  together: ["together", "en total"],
-  size: ["Size", "Tamaño"],
+  grid: ["Files", "Archivos"],
+  together: ["Together", "En total"],
   thumbnails: ["Thumbnails", "Miniaturas"],
   populate: ["Index", "Indexar"],
-  damaged: ["damaged", "dañados"],
-  missing: ["not there any more", "ya no están"],
-  search: ["Search by path", "Buscar por ruta"],
+  damaged: ["Damaged", "Dañados"],
+  missing: ["Not there any more", "Ya no están"],
   root: ["Root", "Raíz"],
-  anyRoot: ["Every root", "Todas las raíces"],
   model: ["Folder", "Carpeta"],
-  anyModel: ["Every folder", "Todas las carpetas"],
-  kind: ["Kind", "Tipo"],
-  anyKind: ["Every kind", "Todos los tipos"],
   integrity: ["Integrity", "Integridad"],
-  anyIntegrity: ["Every state", "Todos los estados"],
   video: ["video", "vídeo"],
   audio: ["audio", "audio"],
   image: ["image", "imagen"],
@@ -49,19 +45,14 @@ const w = words({
   "-modified": ["Last changed first", "Los últimos modificados primero"],
   none: ["Nothing is indexed yet", "Aún no hay nada indexado"],
   noneMore: ["The library shows every file under the roots, once somebody looked.", "La biblioteca muestra cada archivo bajo las raíces, una vez que alguien ha mirado."],
-  noMatch: ["No file like this", "Ningún archivo así"],
   without: ["This agent has no library", "Este agente no tiene biblioteca"],
   withoutMore: ["A newer version of logmedic has one.", "Una versión más reciente de logmedic la tiene."],
-  grid: ["Files", "Archivos"],
   running: ["Running", "En marcha"],
   gone: ["gone", "ya no está"],
-  all: ["The whole library", "Toda la biblioteca"],
-  noFile: ["There is no such file", "Este archivo no existe"],
   path: ["Path", "Ruta"],
   format: ["Format", "Formato"],
   long: ["Length", "Duración"],
   picture: ["Picture", "Imagen"],
-  sound: ["Sound", "Sonido"],
   hash: ["Checksum", "Suma BLAKE3"],
   first: ["First seen", "Visto por primera vez"],
   changed: ["Changed", "Modificado"],
@@ -70,7 +61,6 @@ const w = words({
   structure: ["its structure", "su estructura"],
   checksum: ["all of its content", "todo su contenido"],
   decode: ["every frame of it", "cada fotograma"],
-  download: ["Download", "Descarga"],
   story: ["How it came", "Cómo llegó"],
   again: ["New thumbnail", "Nueva miniatura"],
   verify: ["Verify", "Verificar"],
@@ -148,8 +138,8 @@ function useFollow(load: () => void): void {
 }
 
 export default function Library(): JSX.Element {
-  const id = here.value.path.slice("/library/".length);
-  return <div class="page">{id ? <One key={id} id={decodeURIComponent(id)} /> : <All />}</div>;
+  const id = askedId();
+  return id ? <One key={id} id={id} /> : <All />;
 }
 
 const START = { library: ["library/populate", "populate"], thumbnails: ["thumbnails/regenerate", "thumbnails"], integrity: ["integrity/verify", "verify"] } as const;
@@ -166,8 +156,7 @@ function Starter({ kind, icon, main }: { kind: keyof typeof START; icon: IconNam
 }
 
 function All(): JSX.Element {
-  const { query } = here.value;
-  const filter = { root: query.get("root"), model: query.get("model"), kind: query.get("kind"), integrity: query.get("integrity"), q: query.get("q"), sort: query.get("sort") };
+  const filter = Object.fromEntries(["root", "model", "kind", "integrity", "q", "sort"].map((name) => [name, asked(name)]));
   const list = useList<Media>(api.query("library", filter));
   const stats = useGet<Stats>("library/stats");
   useFollow(() => {
@@ -175,52 +164,48 @@ function All(): JSX.Element {
     // Whoever has scrolled down is not thrown back to the top.
     if (scrollY < innerHeight) list.reload();
   });
-  const items = list.items.value;
+  const items = list.data.value;
   const problem = list.problem.value;
-  if (problem?.status === 404) return <Panel><Empty icon="library" title={w.without}>{w.withoutMore}</Empty></Panel>;
+  if (problem?.status === 404) return <div class="page"><Panel><Empty icon="library" title={w.without}>{w.withoutMore}</Empty></Panel></div>;
   const running = works();
-  const filtered = Object.entries(filter).some(([name, value]) => value && name !== "sort");
-  const pick = (name: string, any: string, of: readonly (readonly [string, string])[]): JSX.Element => (
-    <Select label={w[name as "root"]} value={query.get(name) ?? ""} pick={(value) => ask({ [name]: value })} of={[["", any], ...of]} />
-  );
-  const { by_root = [], by_model = [], thumbnails_trouble } = stats.data.value ?? {};
-  const names = (of: Share[]): (readonly [string, string])[] => of.filter(({ name }) => name).map(({ name, files }) => [name, `${name} (${number(files)})`]);
+  const of = stats.data.value;
+  const { by_root = [], by_model = [], thumbnails_trouble } = of ?? {};
+  const names = (of: Share[]): string[] => of.map(({ name }) => name).filter(Boolean);
+  const counted = (of: Share[]) => (name: string): string => `${name} (${number(of.find((one) => one.name === name)?.files ?? 0)})`;
   return (
-    <>
+    <div class="page">
       <Panel>
         <div class="row wraps spread">
-          <Figures of={stats.data.value} />
+          <Figures of={[
+            [w.grid, of ? number(of.files) : "–"],
+            [w.together, bytes(of?.bytes)],
+            [w.damaged, of ? number(of.by_integrity.reduce((all, one) => (DAMAGED.has(one.name) ? all + one.files : all), 0)) : "–"],
+            [w.missing, of ? number(of.gone) : "–"],
+          ]} />
           <div class="row wraps"><Starter kind="library" icon="retry" /><Starter kind="thumbnails" icon="library" /><Starter kind="integrity" icon="check" /></div>
         </div>
         {thumbnails_trouble && <p class="warn-text wrap">{thumbnails_trouble}</p>}
       </Panel>
       {running.length > 0 && <Panel title={w.running} flush><Rows items={running} height={workHeight.value} label={w.running} row={(of) => <Work of={of} />} /></Panel>}
       <div class="toolbar">
-        <Search label={w.search} value={filter.q ?? ""} seek={(q) => ask({ q })} />
-        {pick("root", w.anyRoot, names(by_root))}
-        {pick("model", w.anyModel, names(by_model))}
-        {pick("kind", w.anyKind, KINDS.map((one) => [one, w[one]]))}
-        {pick("integrity", w.anyIntegrity, VERDICTS.map((one) => [one, stateWord(one)]))}
-        {pick("sort", w.newest, SORTS.map((one) => [one, w[one]]))}
+        <Seek />
+        <Filter name="root" label={w.root} of={names(by_root)} word={counted(by_root)} />
+        <Filter name="model" label={w.model} of={names(by_model)} word={counted(by_model)} />
+        <Filter name="kind" label={c.kind} of={KINDS} word={kindWord} />
+        <Filter name="integrity" label={c.state} of={VERDICTS} word={stateWord} />
+        <Filter name="sort" label={w.sort} any={w.newest} of={SORTS} word={(one) => w[one as "name"]} />
       </div>
       {problem && !items ? (
         <Panel><Trouble problem={problem} again={list.reload} /></Panel>
       ) : items?.length === 0 ? (
         <Panel>
-          {filtered ? <Empty icon="search" title={w.noMatch} /> : <Empty icon="library" title={w.none}><p>{w.noneMore}</p><Starter kind="library" icon="retry" main /></Empty>}
+          {here.value.query.size > 0 ? <NoMatch /> : <Empty icon="library" title={w.none}><p>{w.noneMore}</p><Starter kind="library" icon="retry" main /></Empty>}
         </Panel>
       ) : (
         <Grid items={items} more={list.more.value ? list.next : undefined} />
       )}
-    </>
+    </div>
   );
-}
-
-function Figures({ of }: { of: Stats | null }): JSX.Element {
-  const figures: [string, string][] = of
-    ? [[number(of.files), w.files], [bytes(of.bytes), w.together], [number(of.by_integrity.reduce((all, one) => (DAMAGED.has(one.name) ? all + one.files : all), 0)), w.damaged], [number(of.gone), w.missing]]
-    : [["–", w.files], ["–", w.together], ["–", w.damaged], ["–", w.missing]];
-  return <div class="figures">{figures.map(([value, name]) => <span key={name} class="figure"><b>{value}</b><span>{name}</span></span>)}</div>;
 }
 
 /** The least width of a card and the height of a row of them, in pixels. */
@@ -286,34 +271,31 @@ function Picture({ of }: { of: Media }): JSX.Element {
 }
 
 function One({ id }: { id: string }): JSX.Element {
+  const got = useGet<Media>(`library/${encodeURIComponent(id)}`);
+  useHeading(got.data.value && got.data.value.name);
+  useFollow(got.reload);
+  return <Whole list="library" of={got}>{(of) => <Known of={of} />}</Whole>;
+}
+
+function Known({ of }: { of: Media }): JSX.Element {
   const thorough = useSignal<Level>("structure");
-  const { data, problem, reload } = useGet<Media>(`library/${encodeURIComponent(id)}`);
-  const of = data.value;
-  useHeading(of && of.name);
-  useFollow(reload);
-  const back = <a class="row link" href="/library"><Icon name="back" size={14} />{w.all}</a>;
-  if (problem.value && !of) {
-    return problem.value.status === 404 ? <Empty icon="library" title={w.noFile}>{back}</Empty> : <Trouble problem={problem.value} again={reload} />;
-  }
-  if (!of) return <Panel><Loading rows={10} /></Panel>;
   const rows: [string, ComponentChildren][] = [
     [w.path, <span class="mono">{of.path}</span>],
     [w.root, of.root],
-    [w.kind, kindWord(of.kind)],
+    [c.kind, kindWord(of.kind)],
     [w.format, [of.format, of.video_codec, of.audio_codec].filter(Boolean).join(" · ")],
-    [w.size, bytes(of.size)],
+    [c.size, bytes(of.size)],
   ];
   if (of.duration_ms !== null) rows.push([w.long, duration(Math.round(of.duration_ms / 1_000))]);
   if (of.width && of.height) rows.push([w.picture, `${of.width} × ${of.height}`]);
   rows.push([w.first, <Time at={of.first_seen_at} />], [w.changed, <Time at={of.modified_at} />]);
   if (of.gone_at) rows.push([w.missing, <Time at={of.gone_at} />]);
   if (of.blake3) rows.push([w.hash, <span class="mono">{of.blake3}</span>]);
-  if (of.job) rows.push([w.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>]);
+  if (of.job) rows.push([c.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>]);
   const running = works();
   const { verdict, reason, level, checked_at } = of.integrity;
   return (
     <>
-      {back}
       {running.length > 0 && <Panel flush><Rows items={running} height={workHeight.value} label={w.running} row={(one) => <Work of={one} />} /></Panel>}
       <div class="columns">
         <div class="stack">
@@ -326,9 +308,9 @@ function One({ id }: { id: string }): JSX.Element {
             {reason && <p class="wrap">{reason}</p>}
             <Facts of={[[w.checked, <Time at={checked_at} />], [w.level, level ? w[level] : "–"]]} />
             <div class="actions">
-              <Button act={() => api.post("operations/thumbnails/regenerate", { ids: [id], force: true })} icon="library" role="operator" small>{w.again}</Button>
+              <Button act={() => api.post("operations/thumbnails/regenerate", { ids: [of.id], force: true })} icon="library" role="operator" small>{w.again}</Button>
               <Select<Level> label={w.level} value={thorough.value} pick={(level) => (thorough.value = level)} of={LEVELS.map((one) => [one, w[one]])} />
-              <Button act={() => api.post("operations/integrity/verify", { ids: [id], level: thorough.value })} icon="check" role="operator" small>{w.verify}</Button>
+              <Button act={() => api.post("operations/integrity/verify", { ids: [of.id], level: thorough.value })} icon="check" role="operator" small>{w.verify}</Button>
             </div>
           </Panel>
         </div>

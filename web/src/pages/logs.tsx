@@ -4,40 +4,28 @@ import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { clock, exact, number } from "../format";
 import * as live from "../live";
-import { ask, here } from "../router";
+import { asked } from "../router";
 import { can } from "../store";
 import type { Incident } from "../types";
-import { Button, Empty, Panel, Search, Select, Trouble } from "../ui/basics";
-import { CLASSES, className, Mark, stateWord } from "../ui/status";
+import { Button, Empty, Panel, Trouble } from "../ui/basics";
+import { Filter, Seek, Source, sourcesOf } from "../ui/filters";
+import { CLASSES, className, Mark, stateWord, tone } from "../ui/status";
 import { words } from "../words";
-import { choices, sourcesOf } from "./filters";
-import { Book, levelOf, LEVELS, LINES_MAX, stampOf, type Filter, type Line } from "./logs/book";
+import { Book, levelOf, LEVELS, LINES_MAX, stampOf, type Line, type Sieve } from "./logs/book";
 import "./logs.css";
 
 const w = words({
   title: ["Log", "Registro"],
-  search: ["Search the lines", "Buscar en las líneas"],
-  level: ["Level", "Nivel"],
-  anyLevel: ["Any level", "Cualquier nivel"],
-  kind: ["Kind", "Tipo"],
   allLines: ["All lines", "Todas las líneas"],
   anyKind: ["Any fault", "Cualquier fallo"],
   worse: [(level: string) => `${level} or worse`, (level: string) => `${level} o peor`],
-  source: ["Source", "Origen"],
-  anySource: ["Any source", "Cualquier origen"],
-  pause: ["Pause", "Pausar"],
-  resume: ["Resume", "Continuar"],
-  lines: [(count: string) => `${count} lines`, (count: string) => `${count} líneas`],
   fresh: [(count: string) => `${count} new lines`, (count: string) => `${count} líneas nuevas`],
   missing: ["… some lines are missing here: they came faster than they could be sent", "… aquí faltan líneas: llegaron más deprisa de lo que se podían enviar"],
   none: ["Waiting for lines", "A la espera de líneas"],
   noneMore: ["They appear as they are written.", "Aparecen a medida que se escriben."],
-  noMatch: ["No line matches so far", "Ninguna línea coincide por ahora"],
-  close: ["Close", "Cerrar"],
-  incident: ["Its incident", "Su incidencia"],
-  rule: ["Rule", "Regla"],
 });
 
 const HIGH = 22;
@@ -73,8 +61,7 @@ export default function Page(): JSX.Element {
 }
 
 function Log(): JSX.Element {
-  const asked = (name: string): string => here.value.query.get(name) ?? "";
-  const filter: Filter = { source: asked("source"), level: asked("level"), class: asked("class"), q: asked("q") };
+  const filter: Sieve = { source: asked("source"), level: asked("level"), class: asked("class"), q: asked("q") };
   const book = useMemo(() => new Book(), []);
   const box = useRef<HTMLDivElement>(null);
   const turn = useSignal(0);
@@ -250,20 +237,20 @@ function Log(): JSX.Element {
 
   const count = Math.ceil((box.current?.clientHeight ?? innerHeight) / HIGH) + 2 * SPARE;
   const first = following.value ? Math.max(0, book.seen.length - count) : Math.max(0, Math.floor(my.top / HIGH) - SPARE);
-  const sources = sourcesOf(book.all.slice(-1_000), filter.source);
+  const sources = sourcesOf(book.all.slice(-1_000));
   const filtered = Boolean(filter.source || filter.level || filter.class || filter.q);
   return (
     <div class="page logs">
       <div class="toolbar">
-        <Search label={w.search} value={filter.q} seek={(text) => ask({ q: text })} />
-        <Select label={w.level} value={filter.level} of={choices(LEVELS.slice(0, 3), w.anyLevel, (level) => (level === "error" ? stateWord(level) : w.worse(stateWord(level))))} pick={(value) => ask({ level: value })} />
-        <Select label={w.kind} value={filter.class} of={choices(["any", ...CLASSES], w.allLines, (kind) => (kind === "any" ? w.anyKind : className(kind)))} pick={(value) => ask({ class: value })} />
-        {sources.length > 1 && <Select label={w.source} value={filter.source} of={choices(sources, w.anySource)} pick={(value) => ask({ source: value })} />}
+        <Seek />
+        <Filter name="class" label={c.kind} any={w.allLines} of={["any", ...CLASSES]} word={(kind) => (kind === "any" ? w.anyKind : className(kind))} />
+        <Filter name="level" label={c.level} of={LEVELS.slice(0, 3)} word={(level) => (level === "error" ? stateWord(level) : w.worse(stateWord(level)))} />
+        <Source of={sources} />
         <Button act={() => {
           paused.value = !paused.value;
           draw();
-        }} icon={paused.value ? "play" : "pause"} small>{paused.value ? `${w.resume} · ${w.fresh(number(my.waiting.length))}` : w.pause}</Button>
-        <span class="soft small-text">{w.lines(number(book.seen.length))}</span>
+        }} icon={paused.value ? "play" : "pause"} small>{paused.value ? `${c.resume} · ${w.fresh(number(my.waiting.length))}` : c.pause}</Button>
+        <span class="soft small-text">{c.lines(number(book.seen.length))}</span>
       </div>
       <Panel flush class="log-frame">
         {/* A few lines at a time are read aloud as they come; many would drown everything else. */}
@@ -278,7 +265,7 @@ function Log(): JSX.Element {
             }
           }}
         >
-          {book.seen.length === 0 && <Empty icon="logs" title={filtered ? w.noMatch : w.none}>{w.noneMore}</Empty>}
+          {book.seen.length === 0 && <Empty icon="logs" title={filtered ? c.noMatch : w.none}>{w.noneMore}</Empty>}
           <div style={{ height: `${book.seen.length * HIGH}px` }} />
           {book.seen.slice(first, first + count).map((one, at) => (
             <div
@@ -291,7 +278,7 @@ function Log(): JSX.Element {
               {one.class && (one.incident
                 ? <a class="chip" href={`/incidents/${one.incident}`} tabIndex={-1}><Mark tone="bad" size={11} />{className(one.class)}</a>
                 : <span class="chip"><Mark tone="bad" size={11} />{className(one.class)}</span>)}
-              <span class={`cut-off level-${one.level ?? ""}`}>
+              <span class={`cut-off ${one.level && one.level !== "info" ? `tone-${tone(one.level)}` : ""}`}>
                 <span class="stamp">{one.text.slice(0, (one.stamp ??= stampOf(one.text)))}</span>{one.text.slice(one.stamp, DRAWN)}
               </span>
             </div>
@@ -312,14 +299,14 @@ function Chosen({ one, close }: { one: Line; close: () => void }): JSX.Element {
     <div class="log-whole" aria-live="polite">
       <div class="row spread">
         <span class="soft">{one.at && exact(one.at)} · {one.source}</span>
-        <Button act={close} icon="cross" label={w.close} kind="quiet" small />
+        <Button act={close} icon="cross" label={c.close} kind="quiet" small />
       </div>
       <pre class="code">{one.text}</pre>
       {one.class && (
         <p class="row wraps">
           {className(one.class)}
-          {one.incident && <a class="link" href={`/incidents/${one.incident}`}>{w.incident}</a>}
-          {one.rule && <a class="link" href={`/rules?q=${encodeURIComponent(one.rule)}`}>{w.rule} {one.rule}</a>}
+          {one.incident && <a class="link" href={`/incidents/${one.incident}`}>{c.incident}</a>}
+          {one.rule && <a class="link" href={`/rules?q=${encodeURIComponent(one.rule)}`}>{c.rule} {one.rule}</a>}
         </p>
       )}
     </div>

@@ -1,19 +1,20 @@
 // One incident from its first line to the proof: what happened, what was done, what is asked of the reader.
 
 import type { JSX } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../../api";
+import { c } from "../../common";
 import { clock, duration, exact, fileName, now, number } from "../../format";
-import { useGet } from "../../list";
-import * as live from "../../live";
+import { useOne, useReloadOn } from "../../list";
 import { language } from "../../prefs";
 import { isOpenIncident, operations, session } from "../../store";
 import type { Incident, Job } from "../../types";
-import { Button, Facts, Loading, Panel, Progress, say, Time, Trouble } from "../../ui/basics";
+import { Button, Facts, Panel, Progress, say, Time } from "../../ui/basics";
 import { Dialog } from "../../ui/dialog";
 import { useHeading } from "../../ui/heading";
 import { className, incidentState, Mark, stateWord, strategyName, tone } from "../../ui/status";
+import { lasting, Whole } from "../../ui/things";
 import { words } from "../../words";
 import { Evidence, Proof, type Seen } from "./proof";
 
@@ -60,34 +61,27 @@ interface Told extends Incident {
 }
 
 const w = words({
-  back: ["All incidents", "Todas las incidencias"],
   retry: ["Retry", "Reintentar"],
   seen: ["Acknowledge", "Marcar como vista"],
   seenBy: [(who: string) => `Acknowledged by ${who}`, (who: string) => `Vista por ${who}`],
   silence: ["Silence", "Silenciar"],
   approve: ["Approve the repair", "Aprobar la reparación"],
   reject: ["Reject", "Rechazar"],
-  story: ["What happened", "Qué ocurrió"],
   said: ["the log says", "el registro dice"],
   more: [(count: string) => `${count} lines in all`, (count: string) => `${count} líneas en total`],
   latest: ["The latest line", "La última línea"],
   confirmed: ["confirmed by a look at the system", "confirmado al mirar el sistema"],
   attempt: [(at: number, of: number) => `attempt ${at} of ${of}`, (at: number, of: number) => `intento ${at} de ${of}`],
   waited: [(time: string) => `after a wait of ${time}`, (time: string) => `tras esperar ${time}`],
-  lasted: [(time: string) => `took ${time}`, (time: string) => `duró ${time}`],
   next: ["next step", "siguiente paso"],
   until: ["without approval it ends", "sin aprobación termina"],
   evidence: ["Evidence", "Pruebas"],
-  details: ["Details", "Detalles"],
-  rule: ["Rule", "Regla"],
   pattern: ["Its pattern", "Su patrón"],
   about: ["About", "Acerca de"],
   subject: ["About what", "Sobre qué"],
   place: ["Where it stood", "Dónde estaba"],
   byte: [(at: string) => `from byte ${at}`, (at: string) => `desde el byte ${at}`],
-  download: ["Download", "Descarga"],
   opened: ["Opened", "Abierta"],
-  ended: ["Ended", "Terminada"],
   records: ["Records as JSON", "Anotaciones en JSON"],
   calm: ["Nothing is asked of you.", "No tiene que hacer nada."],
   askApproval: ["The repair begins when you approve it. Nothing has been touched so far.", "La reparación empieza cuando usted la apruebe. Aún no se ha tocado nada."],
@@ -150,8 +144,7 @@ function sentence(of: Sentences, key: string, value: string): string {
 }
 
 /** How long it took, or takes so far. */
-export const lasting = (one: Incident): string =>
-  duration(Math.max(0, ((one.ended_at ? Date.parse(one.ended_at) : now.value) - Date.parse(one.opened_at)) / 1_000));
+const span = (one: Incident): string => lasting(one.opened_at, one.ended_at);
 
 /** A name within a sentence: not endless, and without signs that would turn the words around it. The whole stands in the details. */
 function named(name: string): string {
@@ -164,30 +157,14 @@ function headline(story: Told): string {
   const name = story.subject.kind === "file" ? fileName(story.subject.value).name : story.subject.value;
   const steps = [...new Set(story.steps.filter((step) => step.ok).map((step) => sentence(done, step.strategy, "")))];
   const list = new Intl.ListFormat(language.value).format(steps);
-  return [sentence(broke, story.class, named(name)), list, sentence(ending, incidentState(story), lasting(story))].filter(Boolean).join("; ") + ".";
+  return [sentence(broke, story.class, named(name)), list, sentence(ending, incidentState(story), span(story))].filter(Boolean).join("; ") + ".";
 }
 
-/** A burst of frames is one load. */
-const BURST_MS = 150;
-
 export default function Story({ id }: { id: string }): JSX.Element {
-  const { data, problem, reload } = useGet<Told>(`incidents/${encodeURIComponent(id)}`);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = live.on("incident", (frame) => {
-      const item = frame.data as Incident | null;
-      if ((item?.id ?? frame.key) !== id) return;
-      if (item && data.value) data.value = { ...data.value, ...item } as Told;
-      clearTimeout(timer);
-      timer = setTimeout(reload, BURST_MS);
-    });
-    return () => {
-      end();
-      clearTimeout(timer);
-    };
-  }, [id]);
-  const story = data.value;
-  useHeading(story && className(story.class).replace(/^./u, (letter) => letter.toUpperCase()));
+  const got = useOne<Told>("incidents", id, "incident");
+  const { data, reload } = got;
+  useReloadOn("incident", reload, (frame) => (frame.data as Incident | null)?.id === id);
+  useHeading(data.value && className(data.value.class).replace(/^./u, (letter) => letter.toUpperCase()));
   /** Shows at once what was asked for, and takes it back when it is refused. */
   const order = async (what: string, promise: Partial<Told>): Promise<void> => {
     const before = data.value;
@@ -200,15 +177,10 @@ export default function Story({ id }: { id: string }): JSX.Element {
       throw error;
     }
   };
-  return (
-    <div class="page">
-      <a class="link small-text" href="/incidents">← {w.back}</a>
-      {problem.value && !story ? <Trouble problem={problem.value} again={reload} /> : story ? <Whole story={story} order={order} /> : <Panel><Loading rows={12} /></Panel>}
-    </div>
-  );
+  return <Whole list="incidents" of={got}>{(story) => <Known story={story} order={order} />}</Whole>;
 }
 
-function Whole({ story, order }: { story: Told; order: (what: string, promise: Partial<Told>) => Promise<void> }): JSX.Element {
+function Known({ story, order }: { story: Told; order: (what: string, promise: Partial<Told>) => Promise<void> }): JSX.Element {
   const silencing = useSignal(false);
   const state = incidentState(story);
   const open = isOpenIncident(story);
@@ -237,16 +209,16 @@ function Whole({ story, order }: { story: Told; order: (what: string, promise: P
           </div>
         </div>
       </header>
-      <Panel title={w.story}><TimeLine story={story} state={state} open={open} /></Panel>
-      <Panel title={w.details}>
+      <Panel title={c.happened}><TimeLine story={story} state={state} open={open} /></Panel>
+      <Panel title={c.details}>
         <Facts of={[
           [w.subject, story.subject.value],
           [w.place, place ? `${place.source} · ${place.file ?? ""}, ${w.byte(number(place.offset))}` : story.source],
-          [w.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
+          [c.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
           ...(story.rule_info ? [[w.pattern, <code class="wrap">{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
-          ...(story.job ? [[w.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
+          ...(story.job ? [[c.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
           [w.opened, exact(story.opened_at)],
-          [w.ended, story.ended_at ? exact(story.ended_at) : "–"],
+          [c.ended, story.ended_at ? exact(story.ended_at) : "–"],
         ]} />
         <Records of={story.records} />
       </Panel>
@@ -293,7 +265,7 @@ function TimeLine({ story, state, open }: { story: Told; state: string; open: bo
         const parts = [
           one.attempts > 1 && w.attempt(one.attempt, one.attempts),
           one.delay_ms > 0 && w.waited(duration(one.delay_ms / 1_000)),
-          lasted >= 0.1 && w.lasted(duration(lasted)),
+          lasted >= 0.1 && `${c.took.toLowerCase()} ${duration(lasted)}`,
         ].filter(Boolean);
         const running = !one.ended_at && operations.value?.find((operation) => operation.about.incident === story.id);
         return (
@@ -310,7 +282,7 @@ function TimeLine({ story, state, open }: { story: Told; state: string; open: bo
       <li>
         <Mark tone={tone(state)} size={16} />
         <h3>
-          {story.due && open ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, lasting(story))}
+          {story.due && open ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, span(story))}
           {story.ended_at && <> <When at={story.ended_at} /></>}
         </h3>
         <p class="wrap">{story.detail}</p>

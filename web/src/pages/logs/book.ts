@@ -16,7 +16,7 @@ export interface Line {
   stamp?: number;
 }
 
-export interface Filter {
+export interface Sieve {
   source: string;
   /** At least so loud. */
   level: string;
@@ -58,7 +58,7 @@ export class Book {
   all: Line[] = [];
   /** Those that the filter lets through. */
   seen: Line[] = [];
-  #filter: Filter = { source: "", level: "", class: "", q: "" };
+  #filter: Sieve = { source: "", level: "", class: "", q: "" };
   #chars = 0;
   #last = 0;
   #first = 0;
@@ -69,7 +69,7 @@ export class Book {
   }
 
   /** Looks through all lines anew. */
-  sift(filter: Filter): void {
+  sift(filter: Sieve): void {
     this.#filter = { ...filter, q: filter.q.toLowerCase() };
     this.seen = this.all.filter((line) => this.#lets(line));
   }
