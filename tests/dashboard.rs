@@ -44,7 +44,8 @@ impl Hands {
     fn new(extra: &str) -> Self {
         let (port, server) = (free_port(), free_port());
         let night = Night::new(&format!(
-            "[server]\nlisten = '127.0.0.1:{port}'\n[bot_api]\nurl = 'http://127.0.0.1:{server}'\n{extra}"
+            "[server]\nlisten = '127.0.0.1:{port}'\n[bot_api]\nurl = 'http://127.0.0.1:{server}'\n\
+             [server_down]\nbase = '500ms'\ncap = '1s'\n{extra}"
         ));
         fs::write(night.path("patterns.d/evil.toml"), EVIL_RULE).unwrap();
         let mut hands = Self { night, agent: None, url: format!("http://127.0.0.1:{port}"), server };
