@@ -247,7 +247,7 @@ path = "logs/download_errors.jsonl"
         Ok(())
     }
 
-    /// Removes the oldest videos but so many: the show goes on for hours on a small disk.
+    /// Removes the oldest videos but so many, and what was put aside as broken: the show goes on for hours on a small disk.
     pub fn tidy(&self, keep: usize) {
         let models = fs::read_dir(self.models()).into_iter().flatten().flatten();
         let videos = models.filter_map(|model| fs::read_dir(model.path()).ok()).flatten().flatten();
@@ -261,6 +261,10 @@ path = "logs/download_errors.jsonl"
             // One that is gone already is as good.
             let _ = fs::remove_file(video);
         }
+        let mut purge = Command::new(&self.program);
+        purge.args(["quarantine", "purge", "--older-than", "1m", "--config"]).arg(self.config()).stdin(Stdio::null());
+        // What stays takes room, which is shown as well.
+        let _ = purge.output();
     }
 
     /// Keeps the folder when this is dropped.

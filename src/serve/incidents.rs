@@ -19,7 +19,7 @@ use crate::engine::run::Orders;
 use crate::engine::{Case, Phase};
 use crate::ledger::Ledger;
 use crate::ledger::jobs::{self, Filter};
-use crate::vocab::{Class, Id, redact, shorten};
+use crate::vocab::{Class, Id, OutcomeResult, redact, shorten};
 
 /// How much of a text is shown, in characters.
 const SHOWN: usize = 4096;
@@ -35,7 +35,7 @@ const REASON_MAX: usize = 400;
 pub struct IncidentQuery {
     /// Only of this class.
     class: Option<String>,
-    /// Only in this state: `open` (all that are not over), `working`, `held`, or a result such as `healed`.
+    /// Only in this state: `open` (all that are not over), `unhealed` (over, and a person was needed), `working`, `held`, or a result such as `healed`.
     state: Option<String>,
     /// Only of this log source.
     source: Option<String>,
@@ -167,6 +167,11 @@ async fn list(
     let state = match of.state {
         None => Vec::new(),
         Some(word) if word == "open" => vec!["working".to_owned(), "held".to_owned()],
+        Some(word) if word == "unhealed" => {
+            [OutcomeResult::Exhausted, OutcomeResult::Refused, OutcomeResult::AlertOnly]
+                .map(|one| one.to_string())
+                .into()
+        }
         Some(word) => vec![word],
     };
     let filter = Filter { state, class: of.class, source: of.source, subject: of.subject, ..filter };

@@ -8,34 +8,32 @@ import { Button, Empty, Toasts } from "./ui/basics";
 import { Dialog } from "./ui/dialog";
 import { heading } from "./ui/heading";
 import { Icon, type IconName } from "./ui/icons";
-import { lazy } from "./ui/lazy";
 import { Pulse, Stale } from "./ui/pulse";
+import Account from "./pages/account";
+import Connections from "./pages/connections";
+import Downloads from "./pages/downloads";
+import Incidents from "./pages/incidents";
+import Library from "./pages/library";
 import Login from "./pages/login";
+import Logs from "./pages/logs";
+import Notifications from "./pages/notifications";
+import Operations from "./pages/operations";
 import Overview from "./pages/overview";
+import Rules from "./pages/rules";
+import Settings from "./pages/settings";
+import System from "./pages/system";
+import { c } from "./common";
 import { go, here } from "./router";
 import { can, incidents, jobs, operations, session } from "./store";
 import type { Role } from "./types";
 import { words } from "./words";
 
 const w = words({
-  overview: ["Overview", "Resumen"],
-  downloads: ["Downloads", "Descargas"],
-  incidents: ["Incidents", "Incidencias"],
-  operations: ["Operations", "Operaciones"],
-  library: ["Library", "Biblioteca"],
-  logs: ["Logs", "Registros"],
-  notifications: ["Notifications", "Avisos"],
-  system: ["System", "Sistema"],
-  rules: ["Rules", "Reglas"],
-  connections: ["Connections", "Conexiones"],
-  settings: ["Settings", "Ajustes"],
-  account: ["Account", "Cuenta"],
   more: ["More", "Más"],
   skip: ["Skip to the content", "Ir al contenido"],
   pages: ["Pages", "Páginas"],
   missing: ["There is no such page", "Esta página no existe"],
   home: ["Back to the overview", "Volver al resumen"],
-  unreachable: ["logmedic does not answer", "logmedic no responde"],
   trying: ["It is tried again every moment.", "Se sigue intentando."],
 });
 
@@ -51,17 +49,17 @@ interface Entry {
 
 const PAGES: Record<Name, Entry> = {
   overview: { path: "/", icon: "overview", page: Overview },
-  incidents: { path: "/incidents", icon: "incidents", page: lazy(() => import("./pages/incidents")) },
-  downloads: { path: "/downloads", icon: "downloads", page: lazy(() => import("./pages/downloads")) },
-  operations: { path: "/operations", icon: "operations", page: lazy(() => import("./pages/operations")) },
-  library: { path: "/library", icon: "library", page: lazy(() => import("./pages/library")) },
-  logs: { path: "/logs", icon: "logs", page: lazy(() => import("./pages/logs")) },
-  notifications: { path: "/notifications", icon: "bell", page: lazy(() => import("./pages/notifications")) },
-  rules: { path: "/rules", icon: "rules", page: lazy(() => import("./pages/rules")) },
-  system: { path: "/system", icon: "system", page: lazy(() => import("./pages/system")) },
-  connections: { path: "/connections", icon: "connections", page: lazy(() => import("./pages/connections")) },
-  settings: { path: "/settings", icon: "settings", page: lazy(() => import("./pages/settings")), role: "admin" },
-  account: { path: "/account", icon: "account", page: lazy(() => import("./pages/account")) },
+  incidents: { path: "/incidents", icon: "incidents", page: Incidents },
+  downloads: { path: "/downloads", icon: "downloads", page: Downloads },
+  operations: { path: "/operations", icon: "operations", page: Operations },
+  library: { path: "/library", icon: "library", page: Library },
+  logs: { path: "/logs", icon: "logs", page: Logs },
+  notifications: { path: "/notifications", icon: "bell", page: Notifications },
+  rules: { path: "/rules", icon: "rules", page: Rules },
+  system: { path: "/system", icon: "system", page: System },
+  connections: { path: "/connections", icon: "connections", page: Connections },
+  settings: { path: "/settings", icon: "settings", page: Settings, role: "admin" },
+  account: { path: "/account", icon: "account", page: Account },
 };
 const NAMES = Object.keys(PAGES) as Name[];
 /** What a phone's bar has room for. */
@@ -81,7 +79,7 @@ function Item({ name, current }: { name: Name; current: boolean }): JSX.Element 
   return (
     <a class="item" href={path} aria-current={current ? "page" : undefined}>
       <Icon name={icon} />
-      <span>{w[name]}</span>
+      <span>{c[name]}</span>
       <Count of={name} />
     </a>
   );
@@ -101,14 +99,14 @@ function Waiting(): JSX.Element {
     const timer = setTimeout(() => (late.value = true), 1_200);
     return () => clearTimeout(timer);
   }, []);
-  return <main class="door">{late.value && <Empty icon="connections" title={w.unreachable}>{w.trying}</Empty>}</main>;
+  return <main class="door">{late.value && <Empty icon="connections" title={c.lost}>{w.trying}</Empty>}</main>;
 }
 
 function Shell(): JSX.Element {
   const more = useSignal(false);
   const { path } = here.value;
   const name = pageOf(path);
-  const title = heading.value ?? (name ? w[name] : w.missing);
+  const title = heading.value ?? (name ? c[name] : w.missing);
   const offered = NAMES.filter((one) => !PAGES[one].role || can(PAGES[one].role));
   useEffect(() => {
     document.title = `${title} · logmedic`;
@@ -143,7 +141,7 @@ function Shell(): JSX.Element {
         {BAR.map((one) => (
           <a key={one} href={PAGES[one].path} aria-current={one === name ? "page" : undefined}>
             <Icon name={PAGES[one].icon} size={20} />
-            <span>{w[one]}</span>
+            <span>{c[one]}</span>
             <Count of={one} />
           </a>
         ))}
@@ -156,7 +154,7 @@ function Shell(): JSX.Element {
         <Dialog title={w.more} close={() => (more.value = false)}>
           <nav class="more-list" aria-label={w.more}>
             {offered.filter((one) => !BAR.includes(one)).map((one) => (
-              <a key={one} href={PAGES[one].path}><Icon name={PAGES[one].icon} size={20} />{w[one]}</a>
+              <a key={one} href={PAGES[one].path}><Icon name={PAGES[one].icon} size={20} />{c[one]}</a>
             ))}
           </nav>
         </Dialog>

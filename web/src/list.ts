@@ -4,13 +4,13 @@ import { useEffect, useRef } from "preact/hooks";
 import { useSignal, type Signal } from "@preact/signals";
 import * as api from "./api";
 import * as live from "./live";
-import type { Page, Topic } from "./types";
+import type { Frame, Page, Topic } from "./types";
 
 const PAGE = 100;
 
 export interface Listed<T> {
   /** `null` until the first page is there. */
-  items: Signal<T[] | null>;
+  data: Signal<T[] | null>;
   /** What went wrong, in words. */
   problem: Signal<api.Problem | null>;
   /** Whether there are older ones. */
@@ -92,7 +92,7 @@ export function useList<T extends { id: string }>(path: string, wanted: Wanted<T
     };
   }, [path]);
 
-  return { items, problem, more, next: () => fetchPage(false), put, reload: () => fetchPage(true) };
+  return { data: items, problem, more, next: () => fetchPage(false), put, reload: () => fetchPage(true) };
 }
 
 export interface Got<T> {
@@ -134,4 +134,48 @@ export function useGet<T>(path: string | null): Got<T> {
     };
   }, [path]);
   return { data, problem, reload };
+}
+
+/** A burst of frames is one load. */
+const BURST_MS = 400;
+
+/** Calls `reload` soon after something of a topic was told that counts. */
+export function useReloadOn(topic: Topic, reload: () => void, counts: (frame: Frame) => boolean = () => true): void {
+  const latest = useRef({ reload, counts });
+  latest.current = { reload, counts };
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const end = live.on(topic, (frame) => {
+      if (!latest.current.counts(frame)) return;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        latest.current.reload();
+      }, BURST_MS);
+    });
+    return () => {
+      clearTimeout(timer);
+      end();
+    };
+  }, [topic]);
+}
+
+/** Calls `reload` every so often while the page is seen. */
+export function useReloadEvery(ms: number, reload: () => void): void {
+  const latest = useRef(reload);
+  latest.current = reload;
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || latest.current(), ms);
+    return () => clearInterval(timer);
+  }, [ms]);
+}
+
+/** One thing by its id, which follows what is told of it by its topic. */
+export function useOne<T extends object>(path: string, id: string, topic: Topic): Got<T> {
+  const got = useGet<T>(`${path}/${encodeURIComponent(id)}`);
+  const { data } = got;
+  useEffect(() => live.on(topic, ({ data: told }) => {
+    if (data.value && told && typeof told === "object" && "id" in told && told.id === id) data.value = { ...data.value, ...told };
+  }), [id]);
+  useReloadOn(topic, got.reload, (frame) => frame.key === id && !frame.data);
+  return got;
 }

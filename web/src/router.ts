@@ -11,6 +11,12 @@ addEventListener("popstate", () => {
   here.value = read();
 });
 
+/** What is asked of this page under a name; nothing is "". */
+export const asked = (name: string): string => here.value.query.get(name) ?? "";
+
+/** What stands in the address behind the page's name: what of it is shown, by its id. */
+export const askedId = (): string => decodeURIComponent(here.value.path.split("/")[2] ?? "");
+
 /** Goes to another address of ours. */
 export function go(to: string, how: { replace?: boolean } = {}): void {
   if (how.replace) history.replaceState(null, "", to);

@@ -14,4 +14,8 @@ export function words<const T extends Record<string, Pair>>(pairs: T): { readonl
   return texts as { readonly [K in keyof T]: Widen<T[K][0]> };
 }
 
+/** The text of a name that comes from elsewhere; one without a text stands for itself. */
+export const wordOf = (texts: Readonly<Record<string, string>>, name: string): string =>
+  Object.hasOwn(texts, name) ? texts[name]! : name.replaceAll("_", " ");
+
 type Widen<T> = T extends string ? string : T;

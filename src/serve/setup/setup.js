@@ -6,12 +6,10 @@ const es = {
   name: "Nombre",
   password: "Contraseña, 10 caracteres o más",
   make: "Crear la cuenta",
-  done: "Hecho: la cuenta existe y la sesión está abierta.",
   bad: "No se pudo: ",
   lost: "logmedic no responde; ¿está en marcha?",
 };
 const en = {
-  done: "Done: the account exists and you are logged in.",
   bad: "That did not work: ",
   lost: "logmedic does not answer; is it running?",
 };
@@ -38,8 +36,7 @@ form.addEventListener("submit", async (event) => {
   try {
     const answer = await fetch("/api/v1/auth/setup", { method: "POST", headers: { "content-type": "application/json" }, body });
     if (answer.ok) {
-      form.hidden = true;
-      say(word("done"), false);
+      location.replace("/");
       return;
     }
     const problem = await answer.json();

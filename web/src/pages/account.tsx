@@ -4,19 +4,18 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { useGet } from "../list";
 import { language, sound, theme } from "../prefs";
 import * as push from "../push";
 import { can, leave, session } from "../store";
 import type { Me, Role } from "../types";
-import { Button, Choice, complain, Facts, Loading, Panel, say, Select, Time } from "../ui/basics";
+import { Button, Choice, CODE, complain, Facts, Field, Loaded, Loading, Panel, say, Select, Time } from "../ui/basics";
 import { chime } from "../ui/chime";
 import { words } from "../words";
 
 const w = words({
   you: ["You", "Usted"],
-  name: ["Name", "Nombre"],
-  role: ["Role", "Rol"],
   ends: ["This session ends", "Esta sesión termina"],
   out: ["Log out", "Cerrar sesión"],
   browser: ["This browser", "Este navegador"],
@@ -25,18 +24,14 @@ const w = words({
   auto: ["As the system", "Según el sistema"],
   light: ["Light", "Claro"],
   dark: ["Dark", "Oscuro"],
-  sound: ["Sound", "Sonido"],
   on: ["On", "Sí"],
   off: ["Off", "No"],
   push: ["Notifications when no page is open", "Avisos sin página abierta"],
   pushNo: ["This browser cannot, or the page does not come by HTTPS or from this machine.", "Este navegador no puede, o la página no llega por HTTPS ni desde esta máquina."],
   pushDenied: ["The browser was told not to show notifications.", "El navegador no permite avisos."],
   turnOn: ["Turn on", "Activar"],
-  turnOff: ["Turn off", "Desactivar"],
-  password: ["Password", "Contraseña"],
   now: ["Password now", "Contraseña actual"],
   fresh: ["New password, 10 characters or more", "Contraseña nueva, 10 caracteres o más"],
-  code: ["Code of your authenticator", "Código de su autenticador"],
   change: ["Change the password", "Cambiar la contraseña"],
   changed: ["The password is changed; your other sessions have ended.", "Contraseña cambiada; sus otras sesiones han terminado."],
   factor: ["Second factor", "Segundo factor"],
@@ -45,7 +40,6 @@ const w = words({
   begin: ["Set it up", "Configurarlo"],
   key: ["Type this key into your app, then the code that it shows:", "Escriba esta clave en su aplicación y después el código que muestra:"],
   confirm: ["Confirm", "Confirmar"],
-  disable: ["Turn it off", "Desactivarlo"],
   sessions: ["Sessions", "Sesiones"],
   here: ["this one", "esta"],
   seen: ["used", "usada"],
@@ -54,7 +48,6 @@ const w = words({
   accounts: ["Accounts", "Cuentas"],
   add: ["Add", "Añadir"],
   remove: ["Remove", "Eliminar"],
-  local: ["You are here by this machine's own socket: there is no password to change.", "Está aquí por el socket de esta máquina: no hay contraseña que cambiar."],
 });
 
 export default function Account(): JSX.Element {
@@ -65,7 +58,7 @@ export default function Account(): JSX.Element {
     <div class="page">
       <div class="columns">
         <Panel title={w.you} aside={<Button act={logOut} small icon="next">{w.out}</Button>}>
-          <Facts of={[[w.name, me.account], [w.role, me.role], [w.ends, <Time at={me.expires_at} />]]} />
+          <Facts of={[[c.name, me.account], [c.role, c[me.role]], [w.ends, <Time at={me.expires_at} />]]} />
         </Panel>
         <Browser />
         {me.session && <Password me={me} />}
@@ -100,15 +93,18 @@ function Browser(): JSX.Element {
       <Facts of={[
         [w.language, <Choice label={w.language} value={language.value} of={[["en", "English"], ["es", "Español"]]} pick={(value) => (language.value = value)} />],
         [w.theme, <Choice label={w.theme} value={theme.value} of={[["auto", w.auto], ["light", w.light], ["dark", w.dark]]} pick={(value) => (theme.value = value)} />],
-        [w.sound, <Choice label={w.sound} value={sound.value} of={[["on", w.on], ["off", w.off]]} pick={(value) => {
+        [c.sound, <Choice label={c.sound} value={sound.value} of={[["on", w.on], ["off", w.off]]} pick={(value) => {
           sound.value = value;
           if (value === "on") chime("success");
         }} />],
-        [w.push, push.able() ? <Button act={subscription.value ? turnOff : turnOn} small>{subscription.value ? w.turnOff : w.turnOn}</Button> : <span class="soft">{w.pushNo}</span>],
+        [w.push, push.able() ? <Button act={subscription.value ? turnOff : turnOn} small>{subscription.value ? c.turnOff : w.turnOn}</Button> : <span class="soft">{w.pushNo}</span>],
       ]} />
     </Panel>
   );
 }
+
+/** What the field for a new password is like. */
+const NEW = { type: "password", autocomplete: "new-password", required: true, minLength: 10, maxLength: 1024 } as const;
 
 /** Sends a form as JSON; fields left empty are left out. */
 async function submit(event: SubmitEvent, path: string): Promise<boolean> {
@@ -129,22 +125,18 @@ async function refresh(): Promise<void> {
   session.value = { state: "in", me: await api.get<Me>("auth/me") };
 }
 
-function Code(): JSX.Element {
-  return <label class="field"><span>{w.code}</span><input name="code" inputMode="numeric" autocomplete="one-time-code" pattern="[0-9]{6}" maxLength={6} required /></label>;
-}
-const Now = (): JSX.Element => (
-  <label class="field"><span>{w.now}</span><input name="password" type="password" autocomplete="current-password" required maxLength={1024} /></label>
-);
+const Code = (): JSX.Element => <Field label={c.code} {...CODE} />;
+const Now = (): JSX.Element => <Field label={w.now} name="password" type="password" autocomplete="current-password" required maxLength={1024} />;
 
 function Password({ me }: { me: Me }): JSX.Element {
   return (
-    <Panel title={w.password}>
+    <Panel title={c.password}>
       <form class="stack" onSubmit={async (event) => {
         if (await submit(event, "auth/password")) say(w.changed);
       }}>
         <input class="hidden" name="" autocomplete="username" value={me.account} readOnly tabIndex={-1} aria-hidden="true" />
         <Now />
-        <label class="field"><span>{w.fresh}</span><input name="new_password" type="password" autocomplete="new-password" required minLength={10} maxLength={1024} /></label>
+        <Field label={w.fresh} name="new_password" {...NEW} />
         {me.second_factor && <Code />}
         <div class="actions"><button class="button" type="submit">{w.change}</button></div>
       </form>
@@ -182,7 +174,7 @@ function Factor({ me }: { me: Me }): JSX.Element {
           <p class="soft">{me.second_factor ? w.factorOn : w.factorOff}</p>
           <Now />
           {me.second_factor && <Code />}
-          <div class="actions"><button class="button" type="submit">{me.second_factor ? w.disable : w.begin}</button></div>
+          <div class="actions"><button class="button" type="submit">{me.second_factor ? c.turnOff : w.begin}</button></div>
         </form>
       )}
     </Panel>
@@ -208,17 +200,17 @@ function Sessions(): JSX.Element | null {
   if (!data.value || data.value.length === 0) return null;
   return (
     <Panel title={w.sessions} flush>
-      <div class="short-list">
+      <ul class="entries lines">
         {data.value.map((one) => (
-          <div class="line" key={one.id}>
-            <div class="two">
-              <span class="first"><span>{one.account}</span>{one.current && <span class="chip">{w.here}</span>}</span>
-              <span class="second">{w.seen} <Time at={one.seen_at} /> {w.from} {one.address} · {one.agent}</span>
+          <li key={one.id}>
+            <div class="grow">
+              <p class="row"><b>{one.account}</b>{one.current && <span class="chip">{w.here}</span>}</p>
+              <p class="soft small-text cut-off">{w.seen} <Time at={one.seen_at} /> {w.from} {one.address} · <span title={one.agent}>{one.agent}</span></p>
             </div>
             {!one.current && <Button act={() => end(one)} small kind="danger">{w.end}</Button>}
-          </div>
+          </li>
         ))}
-      </div>
+      </ul>
     </Panel>
   );
 }
@@ -229,10 +221,11 @@ interface AccountShown {
   second_factor: boolean;
   created_at: string;
 }
-const ROLES: [Role, string][] = [["viewer", "viewer"], ["operator", "operator"], ["admin", "admin"]];
+const ROLES: Role[] = ["viewer", "operator", "admin"];
 
 function Accounts({ me }: { me: Me }): JSX.Element {
-  const { data, reload } = useGet<AccountShown[]>("accounts");
+  const accounts = useGet<AccountShown[]>("accounts");
+  const { reload } = accounts;
   const role = useSignal<Role>("viewer");
   const change = (one: AccountShown, to: Role): void => {
     api.patch(`accounts/${one.account}`, { role: to }).then(reload, (error: unknown) => {
@@ -246,26 +239,28 @@ function Accounts({ me }: { me: Me }): JSX.Element {
   };
   return (
     <Panel title={w.accounts} flush>
-      {!data.value ? <Loading rows={3} /> : (
-        <div class="short-list">
-          {data.value.map((one) => (
-            <div class="line" key={one.account}>
-              <div class="two">
-                <span class="first"><span>{one.account}</span>{one.second_factor && <span class="chip">{w.factor}</span>}</span>
-                <span class="second"><Time at={one.created_at} /></span>
-              </div>
-              <Select label={`${w.role}: ${one.account}`} value={one.role} of={ROLES} pick={(to) => change(one, to)} />
-              <Button act={() => gone(one)} small kind="danger" disabled={one.account === me.account} label={`${w.remove}: ${one.account}`} icon="trash" />
-            </div>
-          ))}
-        </div>
-      )}
+      <Loaded of={accounts} rows={3}>
+        {(list) => (
+          <ul class="entries lines">
+            {list.map((one) => (
+              <li key={one.account}>
+                <div class="grow">
+                  <p class="row"><b>{one.account}</b>{one.second_factor && <span class="chip">{w.factor}</span>}</p>
+                  <p class="soft small-text"><Time at={one.created_at} /></p>
+                </div>
+                <Select label={`${c.role}: ${one.account}`} value={one.role} of={ROLES.map((one) => [one, c[one]] as const)} pick={(to) => change(one, to)} />
+                <Button act={() => gone(one)} small kind="danger" disabled={one.account === me.account} label={`${w.remove}: ${one.account}`} icon="trash" />
+              </li>
+            ))}
+          </ul>
+        )}
+      </Loaded>
       <form class="add-account" onSubmit={async (event) => {
         if (await submit(event, "accounts")) reload();
       }}>
-        <label class="field"><span>{w.name}</span><input name="account" required maxLength={32} autocomplete="off" autocapitalize="none" spellcheck={false} /></label>
-        <label class="field"><span>{w.password}</span><input name="password" type="password" required minLength={10} autocomplete="new-password" /></label>
-        <label class="field"><span>{w.role}</span><select name="role" value={role.value} onChange={(event) => (role.value = event.currentTarget.value as Role)}>{ROLES.map(([value]) => <option key={value} value={value}>{value}</option>)}</select></label>
+        <Field label={c.name} name="account" required maxLength={32} autocomplete="off" autocapitalize="none" spellcheck={false} />
+        <Field label={w.fresh} name="password" {...NEW} />
+        <label class="field"><span>{c.role}</span><select name="role" value={role.value} onChange={(event) => (role.value = event.currentTarget.value as Role)}>{ROLES.map((one) => <option key={one} value={one}>{c[one]}</option>)}</select></label>
         <button class="button" type="submit">{w.add}</button>
       </form>
     </Panel>

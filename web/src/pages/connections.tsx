@@ -4,12 +4,13 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { number } from "../format";
-import { useGet } from "../list";
+import { useGet, useReloadEvery } from "../list";
 import * as live from "../live";
 import { can } from "../store";
 import type { Role, Topic } from "../types";
-import { Button, Empty, Facts, Loading, Panel, Time } from "../ui/basics";
+import { Button, Empty, Facts, Loading, Panel, Time, Trouble } from "../ui/basics";
 import { Status, type Tone } from "../ui/status";
 import { words } from "../words";
 import "./connections.css";
@@ -19,21 +20,17 @@ const w = words({
   live: ["live", "en directo"],
   connecting: ["connecting…", "conectando…"],
   away: ["reconnecting…", "reconectando…"],
-  state: ["Connection", "Conexión"],
   heard: ["Last heard", "Última noticia"],
   seq: ["Last message", "Último mensaje"],
-  epoch: ["Series", "Serie"],
   heartbeat: ["Sign of life", "Señal de vida"],
   every: [(seconds: number) => `every ${seconds} s`, (seconds: number) => `cada ${seconds} s`],
   replay: ["After a break", "Tras un corte"],
   messages: [(count: string) => `up to ${count} messages are made up for`, (count: string) => `se recuperan hasta ${count} mensajes`],
-  topics: ["Topics", "Temas"],
   test: ["Test broadcast", "Difusión de prueba"],
   testMore: [
     "Sends a message to everybody who is connected. It changes nothing. Refused in production.",
     "Envía un mensaje a todos los conectados. No cambia nada. Se rechaza en producción.",
   ],
-  send: ["Send", "Enviar"],
   wait: ["Sent; waiting for it to arrive here…", "Enviado; esperando a que llegue aquí…"],
   arrived: [(ms: string) => `It arrived here after ${ms} ms.`, (ms: string) => `Llegó aquí en ${ms} ms.`],
   heardTest: [(who: string) => `${who} sent a test broadcast.`, (who: string) => `${who} envió una difusión de prueba.`],
@@ -50,11 +47,6 @@ const w = words({
   operators: ["Operators and admins see who is connected.", "Los operadores y administradores ven quién está conectado."],
   unknown: ["This agent does not tell the connections one by one.", "Este agente no detalla las conexiones una a una."],
   nobody: ["Nobody is connected", "No hay nadie conectado"],
-  viewer: ["viewer", "lector"],
-  operator: ["operator", "operador"],
-  admin: ["admin", "administrador"],
-  behind: [(count: string) => `${count} waiting`, (count: string) => `${count} en espera`],
-  current: ["up to date", "al día"],
   since: ["connected", "conectado"],
 });
 
@@ -72,12 +64,10 @@ interface Stats {
 }
 
 interface Info {
-  epoch: string;
   seq: number;
   heartbeat_s: number;
   topics: Topic[];
   replay_max: number;
-  connections_max: number;
 }
 
 interface Client {
@@ -103,22 +93,21 @@ const STATES: Record<live.State, Tone> = { live: "good", connecting: "quiet", aw
 export default function Connections(): JSX.Element {
   const stats = useGet<Stats>("ws/stats");
   const clients = useGet<Client[]>(can("operator") ? "ws/clients" : null);
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (document.hidden) return;
-      stats.reload();
-      if (clients.data.value) clients.reload();
-    }, EVERY_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useReloadEvery(EVERY_MS, () => {
+    stats.reload();
+    if (clients.data.value) clients.reload();
+  });
+  const found = stats.data.value;
+  // Nobody knows how many are connected, so nothing stands below them before.
+  if (!found || (can("operator") && !clients.data.value && !clients.problem.value)) {
+    return <div class="page"><Panel>{stats.problem.value ? <Trouble problem={stats.problem.value} again={stats.reload} /> : <Loading rows={20} />}</Panel></div>;
+  }
   return (
     <div class="page">
-      <Panel title={w.who} flush>
-        <Who list={clients.data.value} absent={clients.problem.value !== null} users={stats.data.value?.users} />
-      </Panel>
+      <Panel title={w.who} flush><Who list={clients.data.value} users={found.users} /></Panel>
       <div class="columns tight">
         <Own />
-        <Panel title={w.hub}>{stats.data.value ? <Hub of={stats.data.value} /> : stats.problem.value ? <Empty title={stats.problem.value.message} /> : <Loading rows={8} />}</Panel>
+        <Panel title={w.hub}><Hub of={found} /></Panel>
       </div>
       <Test />
     </div>
@@ -127,22 +116,21 @@ export default function Connections(): JSX.Element {
 
 function Own(): JSX.Element {
   const info = useGet<Info>("ws/info");
-  const place = useSignal<{ seq: number; epoch: string } | null>(null);
+  const seq = useSignal<number | null>(null);
   const { data: { value: found } } = info;
   useEffect(() => {
-    const ends = found?.topics.map((topic) => live.on(topic, ({ seq, epoch }) => (place.value = { seq, epoch })));
+    const ends = found?.topics.map((topic) => live.on(topic, (frame) => (seq.value = frame.seq)));
     return () => ends?.forEach((end) => end());
   }, [found]);
-  const { state: { value: state }, heardAt: { value: heard } } = live;
-  const { seq, epoch } = place.value ?? found ?? {};
+  const state = live.state.value;
+  const heard = live.heardAt.value;
+  const newest = seq.value ?? found?.seq;
   const rows: [string, ComponentChildren][] = [
-    [w.state, <Status tone={STATES[state]}>{w[state]}</Status>],
+    [c.state, <Status tone={STATES[state]}>{w[state]}</Status>],
     [w.heard, <Time at={heard === null ? null : new Date(heard).toISOString()} />],
-    [w.seq, seq === undefined ? "–" : number(seq)],
-    [w.epoch, <span class="mono">{epoch ?? "–"}</span>],
+    [w.seq, newest === undefined ? "–" : number(newest)],
     [w.heartbeat, found ? w.every(found.heartbeat_s) : "–"],
     [w.replay, found ? w.messages(number(found.replay_max)) : "–"],
-    [w.topics, found?.topics.join(", ") ?? "–"],
   ];
   return <Panel title={w.own}><Facts of={rows} /></Panel>;
 }
@@ -151,7 +139,7 @@ function Hub({ of }: { of: Stats }): JSX.Element {
   const roles = (["admin", "operator", "viewer"] as const).filter((role) => of.connections[role] > 0);
   return (
     <Facts of={[
-      [w.connected, <>{number(of.connections.total)} <span class="soft">({roles.map((role) => `${of.connections[role]} × ${w[role]}`).join(", ")})</span></>],
+      [w.connected, <>{number(of.connections.total)} <span class="soft">({roles.map((role) => `${of.connections[role]} × ${c[role]}`).join(", ")})</span></>],
       [w.broadcasts, number(of.broadcasts)],
       [w.sent, number(of.messages_sent)],
       [w.last, <Time at={of.last_broadcast} />],
@@ -185,26 +173,26 @@ function Test(): JSX.Element {
     }
   };
   return (
-    <Panel title={w.test} aside={<Button act={send} role="operator" small>{w.send}</Button>}>
+    <Panel title={w.test} aside={<Button act={send} role="operator" small>{c.send}</Button>}>
       <p class="soft" role="status">{text.value || w.testMore}</p>
     </Panel>
   );
 }
 
-function Who({ list, absent, users }: { list: Client[] | null; absent: boolean; users: string[] | undefined }): JSX.Element {
+/** Without a list the agent is older than that: it tells only who. */
+function Who({ list, users }: { list: Client[] | null; users: string[] }): JSX.Element {
   if (!can("operator")) return <Empty icon="account" title={w.operators} />;
-  if (absent) return <Empty icon="connections" title={users?.length ? users.join(", ") : w.nobody}>{w.unknown}</Empty>;
-  if (!list) return <Loading rows={4} />;
+  if (!list) return <Empty icon="connections" title={users.join(", ") || w.nobody}>{w.unknown}</Empty>;
   if (list.length === 0) return <Empty icon="connections" title={w.nobody} />;
   return (
-    <ul class="clients">
+    <ul class="entries clients">
       {list.map(({ id, account, role, address, since, topics = [], rooms = [], queued = 0 }) => {
         const hears = [...topics, ...rooms].join(", ");
         return (
           <li key={id}>
-            <span class="who"><b class="cut-off">{account}</b><span class="chip">{w[role] ?? role}</span><span class="mono soft cut-off">{address}</span></span>
+            <span class="who"><b class="cut-off">{account}</b><span class="chip">{c[role] ?? role}</span><span class="mono soft cut-off">{address}</span></span>
             <span class="hears cut-off soft" title={hears}>{hears}</span>
-            <Status tone={queued > SLOW ? "warn" : "good"}>{queued > SLOW ? w.behind(number(queued)) : w.current}</Status>
+            <Status tone={queued > SLOW ? "warn" : "good"}>{queued > SLOW ? c.waiting(number(queued)) : c.current}</Status>
             <span class="soft end">{w.since} <Time at={since} /></span>
           </li>
         );

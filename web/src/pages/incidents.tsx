@@ -2,84 +2,39 @@
 
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { duration, fileName, now, number, relative } from "../format";
-import { useList } from "../list";
-import { ask, here } from "../router";
-import { health, isOpenIncident } from "../store";
-import type { Incident } from "../types";
-import { Button, Choice, Empty, Loading, Panel, Select, Time, Trouble } from "../ui/basics";
-import { Rows } from "../ui/rows";
-import { CLASSES, className, incidentState, StateOf, stateWord, strategyName } from "../ui/status";
 import { query } from "../api";
+import { c } from "../common";
+import { useList } from "../list";
+import { asked, askedId } from "../router";
+import { isOpenIncident } from "../store";
+import type { Incident } from "../types";
+import { Empty, Panel } from "../ui/basics";
+import { Filter, Pick, Source, sourcesOf } from "../ui/filters";
+import { Listing } from "../ui/rows";
+import { CLASSES, className, stateWord } from "../ui/status";
+import { IncidentThing, THING_HIGH } from "../ui/things";
 import { words } from "../words";
 import Story from "./incidents/story";
-import "./things.css";
 import "./incidents.css";
 
 const w = words({
-  title: ["Incidents", "Incidencias"],
-  all: ["All", "Todas"],
   open: ["Open", "Abiertas"],
-  show: ["Show", "Mostrar"],
-  result: ["Result", "Resultado"],
-  anyResult: ["Any result", "Cualquier resultado"],
-  kind: ["Kind", "Tipo"],
-  anyKind: ["Any kind", "Cualquier tipo"],
-  source: ["Source", "Origen"],
-  anySource: ["Any source", "Cualquier origen"],
-  since: ["Opened", "Abierta"],
-  anyTime: ["Any time", "Siempre"],
-  hour: ["Last hour", "Última hora"],
-  day: ["Last 24 hours", "Últimas 24 horas"],
-  week: ["Last 7 days", "Últimos 7 días"],
-  lines: [(count: string) => `${count} lines`, (count: string) => `${count} líneas`],
-  attempt: [(at: number, of: number) => `attempt ${at} of ${of}`, (at: number, of: number) => `intento ${at} de ${of}`],
-  next: [(when: string) => `next step ${when}`, (when: string) => `siguiente paso ${when}`],
+  "1h": ["Last hour", "Última hora"],
+  "24h": ["Last 24 hours", "Últimas 24 horas"],
+  "7d": ["Last 7 days", "Últimos 7 días"],
   none: ["Nothing has gone wrong", "No ha fallado nada"],
-  noneOpen: ["Nothing is open", "No hay nada abierto"],
   noneMore: ["When something breaks, it is told here as it happens.", "Si algo falla, se cuenta aquí en el momento."],
-  noMatch: ["No incident matches", "Ninguna incidencia coincide"],
-  clear: ["Show all", "Mostrar todas"],
 });
 
 const RESULTS = ["healed", "recovered", "not_confirmed", "alert_only", "exhausted", "refused", "cancelled", "interrupted"];
 const HOURS: Record<string, number> = { "1h": 1, "24h": 24, "7d": 168 };
-const HIGH = 58;
-
-/** How long it took, or takes so far. */
-const took = (one: Incident): string =>
-  duration(Math.max(0, ((one.ended_at ? Date.parse(one.ended_at) : now.value) - Date.parse(one.opened_at)) / 1_000));
-
-/** What is being done about it; of one that is over, how it went. */
-function doing(one: Incident): string {
-  const step = one.steps.at(-1);
-  if (!isOpenIncident(one)) return one.detail ?? "";
-  if (step?.ok === null) return `${strategyName(step.strategy)}, ${w.attempt(step.attempt, step.attempts)}`;
-  const next = one.due && one.held_on !== "approval" ? w.next(relative(one.due)) : "";
-  return [next, one.detail].filter(Boolean).join(" · ");
-}
-
-function Row({ one }: { one: Incident }): JSX.Element {
-  const { folder, name } = one.subject.kind === "file" ? fileName(one.subject.value) : { folder: "", name: one.subject.value };
-  return (
-    <a class="thing" href={`/incidents/${one.id}`}>
-      <StateOf state={incidentState(one)} />
-      <span class="name"><b class="cut-off">{name}</b><span class="soft cut-off">{folder}</span></span>
-      <span class="doing cut-off">
-        {className(one.class)}{one.count > 1 && ` · ${w.lines(number(one.count))}`} · {doing(one)}
-      </span>
-      <span class="end"><span>{took(one)}</span><Time at={one.opened_at} /></span>
-    </a>
-  );
-}
 
 export default function Page(): JSX.Element {
-  const id = here.value.path.split("/")[2];
+  const id = askedId();
   return id ? <Story key={id} id={id} /> : <List />;
 }
 
 function List(): JSX.Element {
-  const asked = (name: string): string => here.value.query.get(name) ?? "";
   const [state, kind, source, since] = [asked("state"), asked("class"), asked("source"), asked("since")];
   const from = useMemo(() => (HOURS[since] ? new Date(Date.now() - HOURS[since] * 3_600_000).toISOString() : ""), [since]);
   const list = useList<Incident>(query("incidents", { state, class: kind, source, since: from }), {
@@ -88,26 +43,18 @@ function List(): JSX.Element {
       (!state || (state === "open" ? isOpenIncident(one) : one.state === state)) &&
       (!kind || one.class === kind) && (!source || one.source === source) && one.opened_at >= from,
   });
-  const items = list.items.value;
-  const known = (health.value as { sources?: { name: string }[] } | null)?.sources?.map((one) => one.name) ?? [];
-  const sources = [...new Set([...known, ...(items ?? []).slice(0, 500).map((one) => one.source), source])].filter(Boolean).sort();
-  const pairs = (names: string[], none: string, word: (name: string) => string): [string, string][] => [["", none], ...names.map((name): [string, string] => [name, word(name)])];
+  const items = list.data.value ?? [];
   return (
     <div class="page">
       <div class="toolbar">
-        <Choice label={w.show} value={state === "open" ? "open" : state ? "-" : ""} of={[["", w.all], ["open", w.open]]} pick={(value) => ask({ state: value })} />
-        <Select label={w.result} value={state === "open" ? "" : state} of={pairs(RESULTS, w.anyResult, stateWord)} pick={(value) => ask({ state: value })} />
-        <Select label={w.kind} value={kind} of={pairs(CLASSES, w.anyKind, className)} pick={(value) => ask({ class: value })} />
-        {sources.length > 1 && <Select label={w.source} value={source} of={pairs(sources, w.anySource, String)} pick={(value) => ask({ source: value })} />}
-        <Select label={w.since} value={since} of={[["", w.anyTime], ["1h", w.hour], ["24h", w.day], ["7d", w.week]]} pick={(value) => ask({ since: value })} />
+        <Pick of={[["", c.all], ["open", w.open]]} />
+        <Filter name="state" label={c.state} of={["open", ...RESULTS]} word={(one) => (one === "open" ? w.open : stateWord(one))} />
+        <Filter name="class" label={c.kind} of={CLASSES} word={className} />
+        <Source of={sourcesOf(items.slice(0, 500))} />
+        <Filter name="since" label={c.time} of={Object.keys(HOURS)} word={(one) => w[one as "1h"]} />
       </div>
       <Panel flush>
-        {list.problem.value && !items ? <Trouble problem={list.problem.value} again={list.reload} />
-          : !items ? <Loading rows={10} />
-          : items.length > 0 ? <Rows items={items} height={HIGH} label={w.title} row={(one) => <Row one={one} />} more={list.more.value ? list.next : undefined} />
-          : state === "open" && !kind && !source && !since ? <Empty icon="check" title={w.noneOpen}>{w.noneMore}</Empty>
-          : here.value.query.size > 0 ? <Empty icon="search" title={w.noMatch}><Button act={() => ask({ state: "", class: "", source: "", since: "" })}>{w.clear}</Button></Empty>
-          : <Empty icon="check" title={w.none}>{w.noneMore}</Empty>}
+        <Listing list={list} items={items} height={THING_HIGH} label={c.incidents} row={(of) => <IncidentThing of={of} />} none={<Empty icon="check" title={w.none}>{w.noneMore}</Empty>} />
       </Panel>
     </div>
   );

@@ -4,22 +4,19 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { language } from "../prefs";
 import { enter } from "../store";
 import type { Me } from "../types";
+import { CODE, Field } from "../ui/basics";
 import { words } from "../words";
 
 const w = words({
-  account: ["Name", "Nombre"],
-  password: ["Password", "Contraseña"],
-  code: ["Code of your authenticator", "Código de su autenticador"],
   enter: ["Log in", "Entrar"],
   wrong: ["Name or password is wrong.", "Nombre o contraseña incorrectos."],
   wrongCode: ["That code is not right.", "Ese código no es correcto."],
   slow: ["Too many attempts. Wait a moment, then try again.", "Demasiados intentos. Espere un momento."],
-  lost: ["logmedic does not answer; is it running?", "logmedic no responde; ¿está en marcha?"],
   help: ["No account yet, or forgotten? On the machine itself:", "¿Sin cuenta, o la olvidó? En la propia máquina:"],
-  title: ["Log in", "Entrar"],
 });
 
 export default function Login(): JSX.Element {
@@ -27,7 +24,7 @@ export default function Login(): JSX.Element {
   const asked = useSignal(false);
   const busy = useSignal(false);
   useEffect(() => {
-    document.title = `${w.title} · logmedic`;
+    document.title = `${w.enter} · logmedic`;
   }, [language.value]);
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
@@ -46,7 +43,7 @@ export default function Login(): JSX.Element {
     } catch (error) {
       const problem = error instanceof api.Problem ? error : null;
       if (problem?.code === "second_factor_required") asked.value = true;
-      else if (problem?.status === 0) said.value = w.lost;
+      else if (problem?.status === 0) said.value = c.lost;
       else if (problem?.status === 429) said.value = w.slow;
       else if (problem?.status === 401) said.value = asked.value ? w.wrongCode : w.wrong;
       else said.value = problem?.message ?? String(error);
@@ -58,20 +55,9 @@ export default function Login(): JSX.Element {
     <main class="door">
       <form class="door-card" onSubmit={(event) => void submit(event)}>
         <h1 class="brand"><img src="/favicon.svg" alt="" width="28" height="28" />logmedic</h1>
-        <label class="field">
-          <span>{w.account}</span>
-          <input name="account" autocomplete="username" autocapitalize="none" spellcheck={false} required maxLength={64} autofocus />
-        </label>
-        <label class="field">
-          <span>{w.password}</span>
-          <input name="password" type="password" autocomplete="current-password" required maxLength={1024} />
-        </label>
-        {asked.value && (
-          <label class="field">
-            <span>{w.code}</span>
-            <input name="code" inputMode="numeric" autocomplete="one-time-code" pattern="[0-9]{6}" maxLength={6} required autofocus />
-          </label>
-        )}
+        <Field label={c.name} name="account" autocomplete="username" autocapitalize="none" spellcheck={false} required maxLength={64} autofocus />
+        <Field label={c.password} name="password" type="password" autocomplete="current-password" required maxLength={1024} />
+        {asked.value && <Field label={c.code} {...CODE} autofocus />}
         <button class="button main" type="submit" aria-busy={busy.value || undefined}><span>{w.enter}</span></button>
         <p class="bad-text" role="alert">{said.value}</p>
         <p class="soft">{w.help}<br /><code>logmedic user add NAME --role admin</code></p>

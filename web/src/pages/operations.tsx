@@ -1,23 +1,22 @@
 // Operations: what runs and waits, what can be started, what was; and one of them with all that is known.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect } from "preact/hooks";
 import { signal, useSignal } from "@preact/signals";
 import * as api from "../api";
-import { duration } from "../format";
-import { useGet, useList } from "../list";
-import * as live from "../live";
-import { ask, here } from "../router";
+import { c } from "../common";
+import { useGet, useList, useOne } from "../list";
+import { asked, askedId } from "../router";
 import { isOpenOperation, operations } from "../store";
 import type { Operation } from "../types";
-import { Button, Empty, Facts, Loading, Panel, Select, Time, Trouble } from "../ui/basics";
+import { Button, Empty, Facts, Loading, Panel, Time } from "../ui/basics";
 import { Dialog } from "../ui/dialog";
+import { Filter } from "../ui/filters";
 import { useHeading } from "../ui/heading";
-import { Icon } from "../ui/icons";
-import { Rows } from "../ui/rows";
-import { className, Mark, operationState, StateOf, stateWord, tone } from "../ui/status";
+import { Listing, Rows } from "../ui/rows";
+import { className, operationState, StateOf, stateWord } from "../ui/status";
+import { lasting, Thing, THING_HIGH, Whole } from "../ui/things";
 import { words } from "../words";
-import { askedBy, Bar, facts, inOrder, replace, Steer, subjectName, workName } from "./operations/parts";
+import { askedBy, Bar, facts, inOrder, priorities, replace, Steer, subjectName, Work, workHeight, workName } from "./operations/parts";
 import "./operations.css";
 
 const w = words({
@@ -28,17 +27,11 @@ const w = words({
   startTitle: ["Start an operation", "Iniciar una operación"],
   begin: ["Start", "Iniciar"],
   before: ["History", "Historial"],
-  none: ["No operation like this", "Ninguna operación así"],
-  state: ["State", "Estado"],
-  kind: ["Kind", "Tipo"],
-  anyState: ["Every state", "Todos los estados"],
-  anyKind: ["Every kind", "Todos los tipos"],
+  none: ["Nothing was done yet", "Aún no se ha hecho nada"],
   repair: ["Repair", "Reparación"],
   custom: ["Your own command", "Comando propio"],
-  missing: ["There is no such operation", "Esta operación no existe"],
-  missingMore: ["Old ones are removed after a while.", "Las antiguas se eliminan pasado un tiempo."],
-  all: ["All operations", "Todas las operaciones"],
   cannot: ["This agent cannot do that.", "Este agente no puede hacerlo."],
+  production: ["Refused: this agent runs in production.", "Rechazado: este agente está en producción."],
   scheduled: ["also runs by its schedule", "también se ejecuta según su horario"],
   libraryMore: ["Finds out which files there are, and what is in them.", "Averigua qué archivos hay y qué contienen."],
   thumbnailsMore: ["Makes a small picture of every video and image that has none.", "Crea una miniatura de cada vídeo e imagen que no la tenga."],
@@ -46,22 +39,14 @@ const w = words({
   backupMore: ["Saves the state and the configuration, with checksums.", "Guarda el estado y la configuración, con sumas de verificación."],
   testMore: ["Counts to 20 and does nothing else. Not in production.", "Cuenta hasta 20 y nada más. No en producción."],
   priority: ["Priority", "Prioridad"],
-  low: ["low", "baja"],
-  normal: ["normal", "normal"],
-  high: ["high", "alta"],
-  critical: ["critical", "crítica"],
   by: ["Asked for by", "Pedida por"],
   created: ["Asked for", "Pedida"],
-  started: ["Began", "Empezó"],
-  ended: ["Ended", "Terminó"],
-  took: ["Took", "Duró"],
   runs: ["Begun", "Iniciada"],
   times: [(count: number) => (count === 1 ? "once" : `${count} times`), (count: number) => (count === 1 ? "una vez" : `${count} veces`)],
   interrupted: ["logmedic stopped in the middle of it", "logmedic se detuvo a mitad"],
   resumes: ["After a restart", "Tras un reinicio"],
   again: ["begins again", "empieza de nuevo"],
   notAgain: ["is marked as interrupted", "se marca como interrumpida"],
-  incident: ["Incident", "Incidencia"],
   about: ["About", "Sobre"],
   input: ["Given", "Recibió"],
   exit: ["Exit code", "Código de salida"],
@@ -74,26 +59,21 @@ const STATES = ["completed", "failed", "cancelled"] as const;
 const KINDS = ["repair", "custom", "library", "thumbnails", "integrity", "backup", "test"] as const;
 const kindWord = (kind: string): string => (kind === "repair" || kind === "custom" ? w[kind] : workName({ kind, name: kind }));
 
-/** A row of the queue has three lines on a phone. */
-const narrow = matchMedia("(max-width: 40rem)");
-const isNarrow = signal(narrow.matches);
-narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
-
 export default function Operations(): JSX.Element {
-  const id = here.value.path.slice("/operations/".length);
-  return <div class="page">{id ? <One key={id} id={decodeURIComponent(id)} /> : <All />}</div>;
+  const id = askedId();
+  return id ? <One key={id} id={id} /> : <All />;
 }
 
 function All(): JSX.Element {
   const starting = useSignal(false);
   return (
-    <>
+    <div class="page">
       <Panel title={w.now} flush aside={<Button act={() => (starting.value = true)} icon="play" role="operator" small>{w.start}</Button>}>
         <Queue />
       </Panel>
       <History />
       {starting.value && <Start close={() => (starting.value = false)} />}
-    </>
+    </div>
   );
 }
 
@@ -101,28 +81,11 @@ function Queue(): JSX.Element {
   const list = operations.value;
   if (!list) return <Loading rows={3} />;
   if (list.length === 0) return <p class="waits soft"><span>{w.idle}. {w.idleMore}</span></p>;
-  return <Rows items={inOrder(list)} height={isNarrow.value ? 124 : 64} label={w.now} row={(item) => <Work of={item} />} />;
-}
-
-function Work({ of }: { of: Operation }): JSX.Element {
-  const line = facts(of).join(" · ");
-  return (
-    <div class="work">
-      <span class="row what">
-        <StateOf state={operationState(of)} />
-        <a class="cut-off name" href={`/operations/${of.id}`}>{workName(of)}</a>
-        <span class="cut-off file" title={of.about.subject}>{subjectName(of)}</span>
-        {of.priority !== "normal" && <span class="chip">{w[of.priority]}</span>}
-      </span>
-      <span class="far"><Bar of={of} /></span>
-      <span class="cut-off facts-line" title={line}>{line}</span>
-      <Steer of={of} changed={replace} />
-    </div>
-  );
+  return <Rows items={inOrder(list)} height={workHeight.value} label={w.now} row={(item) => <Work of={item} />} />;
 }
 
 /** What a start was refused for good with, by its path: it is not offered again while the page is open. */
-const refusals = signal<Record<string, string>>({});
+const refusals = signal<Record<string, "cannot" | "production">>({});
 
 function Start({ close }: { close: () => void }): JSX.Element {
   const commands = useGet<{ name: string; program: string; scheduled: boolean }[]>("operations/custom");
@@ -134,16 +97,19 @@ function Start({ close }: { close: () => void }): JSX.Element {
       if (!(error instanceof api.Problem)) throw error;
       const cannot = error.code === "no_such_route" || error.status === 405;
       if (!cannot && error.code !== "refused_in_production") throw error;
-      refusals.value = { ...refusals.value, [path]: cannot ? w.cannot : error.message };
+      refusals.value = { ...refusals.value, [path]: cannot ? "cannot" : "production" };
     }
   };
-  const item = (path: string, name: string, text: ComponentChildren): JSX.Element => (
-    <li key={path} class="start">
-      <h3 class="wrap">{name}</h3>
-      <Button act={() => begin(path)} role="operator" disabled={path in refusals.value} small>{w.begin}</Button>
-      <p class={path in refusals.value ? "warn-text" : ""}>{refusals.value[path] ?? text}</p>
-    </li>
-  );
+  const item = (path: string, name: string, text: ComponentChildren): JSX.Element => {
+    const refused = refusals.value[path];
+    return (
+      <li key={path} class="start">
+        <h3 class="wrap">{name}</h3>
+        <Button act={() => begin(path)} role="operator" disabled={refused !== undefined} small>{w.begin}</Button>
+        <p class={refused && "warn-text"}>{refused ? w[refused] : text}</p>
+      </li>
+    );
+  };
   return (
     <Dialog title={w.startTitle} close={close}>
       <ul>
@@ -160,86 +126,70 @@ function Start({ close }: { close: () => void }): JSX.Element {
 }
 
 function History(): JSX.Element {
-  const { query } = here.value;
-  const state = query.get("state") ?? "";
-  const kind = query.get("kind") ?? "";
+  const [state, kind] = [asked("state"), asked("kind")];
   const list = useList<Operation>(api.query("operations", { state, kind }), {
     topic: "operation",
     has: (item) => (!state || item.state === state) && (!kind || item.kind === kind),
   });
-  const over = list.items.value?.filter((item) => !isOpenOperation(item));
+  const over = list.data.value?.filter((item) => !isOpenOperation(item)) ?? [];
   return (
-    <Panel title={w.before} flush aside={
+    <Panel title={w.before} class="past" flush aside={
       <>
-        <Select label={w.kind} value={kind} pick={(value) => ask({ kind: value })} of={[["", w.anyKind], ...KINDS.map((one) => [one, kindWord(one)] as const)]} />
-        <Select label={w.state} value={state} pick={(value) => ask({ state: value })} of={[["", w.anyState], ...STATES.map((one) => [one, stateWord(one)] as const)]} />
+        <Filter name="state" label={c.state} of={STATES} word={stateWord} />
+        <Filter name="kind" label={c.kind} of={KINDS} word={kindWord} />
       </>
     }>
-      {!over ? (
-        list.problem.value ? <Trouble problem={list.problem.value} again={list.reload} /> : <Loading rows={12} />
-      ) : over.length === 0 && !list.more.value ? (
-        <Empty icon="operations" title={w.none} />
-      ) : (
-        <Rows items={over} height={56} label={w.before} more={list.more.value ? list.next : undefined} row={(item) => <Past of={item} />} />
-      )}
+      <Listing list={list} items={over} height={THING_HIGH} label={w.before} row={(of) => <Past of={of} />} none={<Empty icon="operations" title={w.none} />} />
     </Panel>
   );
 }
 
-/** How long the last run was. */
-const took = (of: Operation): string | null =>
-  of.started_at && of.ended_at ? duration((Date.parse(of.ended_at) - Date.parse(of.started_at)) / 1_000) : null;
-
 function Past({ of }: { of: Operation }): JSX.Element {
   return (
-    <a class="line" href={`/operations/${of.id}`}>
-      <Mark tone={tone(of.state)} />
-      <span class="two">
-        <span class="first"><span class="cut-off">{workName(of)}</span><span class="cut-off soft small-text">{subjectName(of)}</span></span>
-        <span class="second">{stateWord(of.state)}{of.report?.detail && ` · ${of.report.detail}`}</span>
-      </span>
-      <span class="end"><Time at={of.ended_at ?? of.created_at} /><span>{took(of)}</span></span>
-    </a>
+    <Thing
+      href={`/operations/${of.id}`} state={of.state} name={workName(of)} of={subjectName(of)} doing={of.report?.detail}
+      end={<><span>{took(of)}</span><Time at={of.ended_at ?? of.created_at} /></>}
+    />
   );
 }
 
+/** How long the last run was. */
+const took = (of: Operation): string => (of.started_at && of.ended_at ? lasting(of.started_at, of.ended_at) : "–");
+
 function One({ id }: { id: string }): JSX.Element {
-  const { data, problem, reload } = useGet<Operation & { input?: unknown }>(`operations/${encodeURIComponent(id)}`);
-  const of = data.value;
-  useEffect(() => live.on("operation", (frame) => {
-    if (frame.key !== id) return;
-    if (frame.data) data.value = frame.data as Operation;
-    else reload();
-  }), [id]);
-  useHeading(of && workName(of));
-  const back = <a class="row link" href="/operations"><Icon name="back" size={14} />{w.all}</a>;
-  if (problem.value && !of) {
-    return problem.value.status === 404 ? <Empty icon="operations" title={w.missing}><p>{w.missingMore}</p>{back}</Empty> : <Trouble problem={problem.value} again={reload} />;
-  }
-  if (!of) return <Panel><Loading rows={8} /></Panel>;
-  const { about, report, input } = of;
+  const got = useOne<Told>("operations", id, "operation");
+  useHeading(got.data.value && workName(got.data.value));
   const changed = (item: Operation, from: Operation): void => {
-    if (data.value === from) data.value = item;
+    if (got.data.value === from) got.data.value = { ...from, ...item };
     replace(item, from);
   };
+  return <Whole list="operations" of={got}>{(of) => <Known of={of} changed={changed} />}</Whole>;
+}
+
+interface Told extends Operation {
+  /** What a command was given. */
+  input?: unknown;
+}
+
+function Known({ of, changed }: { of: Told; changed: (item: Operation, from: Operation) => void }): JSX.Element {
+  const { about, report, input } = of;
   const rows: [string, ComponentChildren][] = [
-    [w.kind, kindWord(of.kind)],
-    [w.priority, w[of.priority]],
+    [c.kind, kindWord(of.kind)],
+    [w.priority, priorities[of.priority]],
     [w.by, <span class="wrap">{askedBy(of.by)}</span>],
     [w.created, <Time at={of.created_at} />],
-    [w.started, <Time at={of.started_at} />],
-    [w.ended, <Time at={of.ended_at} />],
-    [w.took, took(of) ?? "–"],
+    [c.began, <Time at={of.started_at} />],
+    [c.ended, <Time at={of.ended_at} />],
+    [c.took, took(of)],
     [w.runs, <>{w.times(of.runs)}{of.interrupted && <span class="warn-text"> · {w.interrupted}</span>}</>],
     [w.resumes, of.resume ? w.again : w.notAgain],
   ];
   if (about.subject) rows.push([w.about, <span class="mono">{about.subject}</span>]);
-  if (about.incident) rows.push([w.incident, <a class="link" href={`/incidents/${about.incident}`}>{className(about.class ?? about.incident)}</a>]);
+  if (about.incident) rows.push([c.incident, <a class="link" href={`/incidents/${about.incident}`}>{className(about.class ?? about.incident)}</a>]);
   if (report?.exit_code !== undefined) rows.push([w.exit, report.exit_code]);
   if (input) rows.push([w.input, <span class="mono">{JSON.stringify(input)}</span>]);
   return (
     <>
-      {back}
       <Panel title={<StateOf state={operationState(of)} />} aside={<Steer of={of} changed={changed} />}>
         {(isOpenOperation(of) || of.progress.percent !== null) && <Bar of={of} />}
         <p class="soft small-facts">{facts(of, false).join(" · ")}</p>

@@ -1,16 +1,17 @@
 // Is all well? Two seconds for that; what happened and what is asked of people, ten.
 
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { bytes, duration, fileName, number, relative } from "../format";
-import { useGet, useList } from "../list";
-import * as live from "../live";
+import { c } from "../common";
+import { duration, number, relative } from "../format";
+import { useGet, useList, useReloadOn } from "../list";
 import { health, incidents, isOpenIncident, jobs, mood, operations, troubles } from "../store";
-import type { Disk, Incident, Job, Overview as Figures } from "../types";
-import { Choice, Empty, Loading, Panel, Progress, Time } from "../ui/basics";
+import type { Incident, Overview as Figures } from "../types";
+import { Choice, Empty, Loaded, Loading, Panel } from "../ui/basics";
 import { Bars, type Series } from "../ui/chart";
-import { className, incidentState, jobState, Mark, StateOf, strategyName, type Tone } from "../ui/status";
+import { Room } from "../ui/room";
+import { className, Mark, type Tone } from "../ui/status";
+import { IncidentThing, JobThing } from "../ui/things";
 import { words } from "../words";
 import "./overview.css";
 
@@ -26,19 +27,15 @@ const w = words({
   runs: [(time: string) => `Watching for ${time}`, (time: string) => `Vigilando desde hace ${time}`],
   botRuns: ["the bot is running", "el bot está en marcha"],
   botDown: ["the bot is not running", "el bot no está en marcha"],
-  openTitle: ["Open incidents", "Incidencias abiertas"],
   noneOpen: ["Nothing is broken", "Nada está roto"],
   lastHealed: [(when: string) => `The last fault ended ${when}.`, (when: string) => `El último fallo terminó ${when}.`],
   never: ["No fault was seen yet.", "Aún no se ha visto ningún fallo."],
-  downloads: ["Downloads now", "Descargas en curso"],
+  loading: ["Downloads now", "Descargas en curso"],
   noneLoading: ["No download is under way", "No hay descargas en curso"],
-  all: ["All", "Todas"],
-  lines: [(n: number) => `${number(n)} lines`, (n: number) => `${number(n)} líneas`],
   healing: ["Faults over time", "Fallos en el tiempo"],
   day: ["24 h", "24 h"],
   week: ["7 days", "7 días"],
   month: ["30 days", "30 días"],
-  span: ["Time", "Periodo"],
   healed: ["healed", "reparados"],
   recovered: ["recovered", "recuperados"],
   failed: ["needed a person", "requirieron ayuda"],
@@ -46,14 +43,8 @@ const w = words({
   open: ["open", "abiertos"],
   byClass: ["By kind", "Por tipo"],
   noFaults: ["No faults in this time", "Sin fallos en este periodo"],
-  disks: ["Disks", "Discos"],
-  free: [(free: string, total: string) => `${free} free of ${total}`, (free: string, total: string) => `${free} libres de ${total}`],
-  fullAt: [(when: string) => `full ${when}`, (when: string) => `lleno ${when}`],
-  steady: ["no trend towards full", "sin tendencia a llenarse"],
-  silent: ["does not answer", "no responde"],
   latest: ["Latest", "Lo último"],
   working: ["Working now", "Trabajando ahora"],
-  took: [(time: string) => `in ${time}`, (time: string) => `en ${time}`],
 });
 
 export default function Overview(): JSX.Element {
@@ -101,70 +92,31 @@ function Banner(): JSX.Element {
   );
 }
 
-/** What an incident is about, as short as it is clear. */
-function subject(incident: Incident): string {
-  const { kind, value } = incident.subject;
-  return kind === "file" || kind === "directory" ? fileName(value).name : value;
-}
-
-function IncidentLine({ of }: { of: Incident }): JSX.Element {
-  const last = of.steps.at(-1);
-  const took = of.ended_at ? (Date.parse(of.ended_at) - Date.parse(of.opened_at)) / 1_000 : null;
-  return (
-    <a class="line" href={`/incidents/${of.id}`}>
-      <div class="two">
-        <span class="first"><span class="cut-off">{className(of.class)}</span><span class="subject cut-off">{subject(of)}</span></span>
-        <span class="second">{last && !of.ended_at ? `${strategyName(last.strategy)}: ${last.detail}` : (of.detail ?? of.text)}</span>
-      </div>
-      <div class="end">
-        <StateOf state={incidentState(of)} />
-        <span><Time at={of.ended_at ?? of.opened_at} />{took !== null && ` · ${w.took(duration(took))}`}</span>
-      </div>
-    </a>
-  );
-}
-
 const SHOWN = 5;
 
 function Open(): JSX.Element {
   const open = incidents.value;
   return (
-    <Panel title={w.openTitle} flush class="tall" aside={open && open.length > SHOWN && <a class="link" href="/incidents?state=open">{w.all} ({open.length})</a>}>
+    <Panel title={c.openIncidents} flush class="tall" aside={open && open.length > SHOWN && <a class="link" href="/incidents?state=open">{c.all} ({open.length})</a>}>
       {open === null ? <Loading rows={4} /> : open.length === 0 ? <NothingOpen /> : (
-        <div class="short-list">{open.slice(0, SHOWN).map((one) => <IncidentLine key={one.id} of={one} />)}</div>
+        <div class="short entries">{open.slice(0, SHOWN).map((one) => <IncidentThing key={one.id} of={one} />)}</div>
       )}
     </Panel>
   );
 }
 
 function NothingOpen(): JSX.Element {
-  const last = useList<Incident>("incidents", { topic: "incident" }).items.value?.find((one) => one.ended_at);
+  const last = useList<Incident>("incidents", { topic: "incident" }).data.value?.find((one) => one.ended_at);
   return <Empty icon="check" title={w.noneOpen}>{last?.ended_at ? w.lastHealed(relative(last.ended_at)) : w.never}</Empty>;
-}
-
-function JobLine({ of }: { of: Job }): JSX.Element {
-  const facts = [of.bytes !== null && (of.total ? `${bytes(of.bytes)} / ${bytes(of.total)}` : bytes(of.bytes)), of.rate && `${bytes(of.rate)}/s`, of.eta_s !== null && duration(of.eta_s)];
-  return (
-    <a class="line" href={`/downloads/${of.id}`}>
-      <div class="two">
-        <span class="first"><span class="cut-off">{of.name}</span></span>
-        <Progress percent={of.percent} label={of.name} still={of.stalled_since !== null} />
-      </div>
-      <div class="end">
-        <StateOf state={jobState(of)} />
-        <span>{facts.filter(Boolean).join(" · ") || "\u00a0"}</span>
-      </div>
-    </a>
-  );
 }
 
 function Downloads(): JSX.Element {
   const now = jobs.value;
   const work = operations.value?.filter((one) => one.state === "running").length ?? 0;
   return (
-    <Panel title={w.downloads} flush class="tall" aside={work > 0 && <a class="link" href="/operations">{w.working}: {work}</a>}>
+    <Panel title={w.loading} flush class="tall" aside={work > 0 && <a class="link" href="/operations">{w.working}: {work}</a>}>
       {now === null ? <Loading rows={4} /> : now.length === 0 ? <Empty icon="downloads" title={w.noneLoading} /> : (
-        <div class="short-list">{now.slice(0, SHOWN).map((one) => <JobLine key={one.id} of={one} />)}</div>
+        <div class="short entries">{now.slice(0, SHOWN).map((one) => <JobThing key={one.id} of={one} />)}</div>
       )}
     </Panel>
   );
@@ -176,18 +128,14 @@ type Span = keyof typeof SPANS;
 
 function History(): JSX.Element {
   const span = useSignal<Span>("168");
-  const { data, reload } = useGet<Figures>(`stats/overview?hours=${span.value}`);
-  useReloadOn("incident", reload);
-  const figures = data.value;
-  const choice = <Choice label={w.span} value={span.value} of={[["24", w.day], ["168", w.week], ["720", w.month]]} pick={(value) => (span.value = value)} />;
+  const figures = useGet<Figures>(`stats/overview?hours=${span.value}`);
+  useReloadOn("incident", figures.reload);
+  const choice = <Choice label={c.time} value={span.value} of={[["24", w.day], ["168", w.week], ["720", w.month]]} pick={(value) => (span.value = value)} />;
   return (
     <Panel title={w.healing} aside={choice}>
-      {figures === null ? <div class="history"><Loading rows={6} /></div> : (
-        <div class="history">
-          <div class="grow"><FaultChart of={figures} span={span.value} /></div>
-          <ByClass of={figures} />
-        </div>
-      )}
+      <div class="history">
+        <Loaded of={figures}>{(found) => <><div class="grow"><FaultChart of={found} span={span.value} /></div><ByClass of={found} /></>}</Loaded>
+      </div>
     </Panel>
   );
 }
@@ -245,50 +193,20 @@ function ByClass({ of }: { of: Figures }): JSX.Element | null {
 function Disks(): JSX.Element {
   const disks = health.value?.disks;
   return (
-    <Panel title={w.disks} aside={<a class="link" href="/system">{w.all}</a>}>
-      {!disks ? <Loading rows={3} /> : <div class="stack">{disks.map((disk) => <DiskBar key={disk.name} of={disk} />)}</div>}
+    <Panel title={c.disks} aside={<a class="link" href="/system">{c.all}</a>}>
+      {!disks ? <Loading rows={3} /> : <div class="stack">{disks.map((disk) => <Room key={disk.name} of={disk} />)}</div>}
     </Panel>
-  );
-}
-
-function DiskBar({ of }: { of: Disk }): JSX.Element {
-  if (of.free_bytes === null || of.total_bytes === null) return <p>{of.name} <span class="bad-text">{w.silent}</span></p>;
-  const tight = of.free_bytes < of.min_free_bytes;
-  const used = 100 * (1 - of.free_bytes / Math.max(1, of.total_bytes));
-  return (
-    <div>
-      <p class="row spread"><b class="cut-off">{of.name}</b><span class={tight ? "bad-text" : "soft"}>{w.free(bytes(of.free_bytes), bytes(of.total_bytes))}</span></p>
-      <div class="disk" role="meter" aria-label={of.name} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(used)}><span class={tight ? "tone-bad" : "tone-busy"} style={{ width: `${used}%` }} /></div>
-      <p class="small-text soft">{of.full_at ? <span class="warn-text">{w.fullAt(relative(of.full_at))}</span> : w.steady}</p>
-    </div>
   );
 }
 
 function Latest(): JSX.Element {
   const list = useList<Incident>("incidents", { topic: "incident" });
-  const ended = list.items.value?.filter((one) => !isOpenIncident(one));
+  const ended = list.data.value?.filter((one) => !isOpenIncident(one));
   return (
-    <Panel title={w.latest} flush aside={<a class="link" href="/incidents">{w.all}</a>}>
+    <Panel title={w.latest} flush aside={<a class="link" href="/incidents">{c.all}</a>}>
       {!ended ? <Loading rows={5} /> : ended.length === 0 ? <Empty icon="check" title={w.never} /> : (
-        <div class="short-list">{ended.slice(0, 8).map((one) => <IncidentLine key={one.id} of={one} />)}</div>
+        <div class="short entries">{ended.slice(0, 8).map((one) => <IncidentThing key={one.id} of={one} />)}</div>
       )}
     </Panel>
   );
-}
-
-/** Asks again when something of a topic changed, at most every few seconds. */
-function useReloadOn(topic: "incident", reload: () => void): void {
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = live.on(topic, () => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        reload();
-      }, 2_000);
-    });
-    return () => {
-      clearTimeout(timer);
-      end();
-    };
-  }, [topic, reload]);
 }

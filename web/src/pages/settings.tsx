@@ -3,31 +3,24 @@
 import type { JSX } from "preact";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
+import { c } from "../common";
 import { useGet } from "../list";
-import { ask, here } from "../router";
-import { Button, Choice, complain, Empty, Loading, Panel, Prose, say, Search, Trouble } from "../ui/basics";
+import { asked } from "../router";
+import { Button, complain, Loaded, Panel, Prose, say } from "../ui/basics";
+import { NoMatch, Pick, Seek } from "../ui/filters";
 import { words } from "../words";
 import "./settings.css";
 
 const w = words({
-  search: ["Search settings", "Buscar ajustes"],
-  shown: ["Shown", "Mostrar"],
-  all: ["All", "Todos"],
   changeable: ["Changeable here", "Modificables aquí"],
   set: ["Not the default", "Distintos del valor inicial"],
-  none: ["No setting fits", "Ningún ajuste coincide"],
-  from: ["from", "de"],
   origin: [(origin: string) => (origin === "default" ? "default" : `from ${origin}`), (origin: string) => (origin === "default" ? "valor inicial" : `de ${origin}`)],
   save: ["Save", "Guardar"],
-  cancel: ["Cancel", "Cancelar"],
   back: ["Back to the file's value", "Volver al valor del archivo"],
   saved: ["Saved; it holds now.", "Guardado; ya está en vigor."],
   waits: [(what: string) => `Saved; it holds after a restart (${what}).`, (what: string) => `Guardado; vale tras reiniciar (${what}).`],
   restart: ["after a restart", "tras reiniciar"],
-  change: ["Change", "Cambiar"],
   nothing: ["not set", "sin valor"],
-  yes: ["yes", "sí"],
-  no: ["no", "no"],
   notJson: ["This must be a list or an object in JSON.", "Debe ser una lista u objeto en JSON."],
 });
 
@@ -43,10 +36,9 @@ interface Setting {
 }
 
 export default function Settings(): JSX.Element {
-  const { data, problem, reload } = useGet<Setting[]>("settings");
-  const q = (here.value.query.get("q") ?? "").toLowerCase();
-  const only = here.value.query.get("only") ?? "";
-  const found = data.value?.filter(
+  const got = useGet<Setting[]>("settings");
+  const [q, only] = [asked("q").toLowerCase(), asked("only")];
+  const found = got.data.value?.filter(
     (one) => (!q || `${one.key} ${one.about ?? ""}`.toLowerCase().includes(q)) && (only !== "changeable" || one.changeable) && (only !== "set" || one.origin !== "default"),
   );
   const sections = new Map<string, Setting[]>();
@@ -57,13 +49,13 @@ export default function Settings(): JSX.Element {
   return (
     <div class="page">
       <div class="toolbar">
-        <Search label={w.search} value={q} seek={(text) => ask({ q: text })} />
-        <Choice label={w.shown} value={only} of={[["", w.all], ["changeable", w.changeable], ["set", w.set]]} pick={(value) => ask({ only: value })} />
+        <Pick name="only" of={[["", c.all], ["changeable", w.changeable], ["set", w.set]]} />
+        <Seek />
       </div>
-      {problem.value && !data.value ? <Trouble problem={problem.value} again={reload} /> : !found ? <Panel><Loading rows={12} /></Panel> : found.length === 0 ? <Empty icon="search" title={w.none} /> : (
+      {!found ? <Panel><Loaded of={got} rows={12}>{() => null}</Loaded></Panel> : found.length === 0 ? <Panel><NoMatch /></Panel> : (
         [...sections].map(([section, settings]) => (
           <Panel key={section} title={section || "logmedic"} flush>
-            <div class="settings">{settings.map((one) => <Row key={one.key} of={one} saved={reload} />)}</div>
+            <div class="entries">{settings.map((one) => <Row key={one.key} of={one} saved={got.reload} />)}</div>
           </Panel>
         ))
       )}
@@ -73,8 +65,8 @@ export default function Settings(): JSX.Element {
 
 function shown(value: unknown): string {
   if (value === null || value === undefined) return w.nothing;
-  if (value === true) return w.yes;
-  if (value === false) return w.no;
+  if (value === true) return c.yes;
+  if (value === false) return c.no;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
@@ -84,7 +76,7 @@ function Row({ of, saved }: { of: Setting; saved: () => void }): JSX.Element {
   return (
     <div class="setting">
       <div>
-        <p class="setting-name mono">{name}</p>
+        <b class="mono">{name}</b>
         {of.about && <p class="soft about"><Prose text={of.about} /></p>}
       </div>
       <div class="setting-value">
@@ -94,7 +86,7 @@ function Row({ of, saved }: { of: Setting; saved: () => void }): JSX.Element {
         }} close={() => (editing.value = false)} /> : (
           <p class="row spread">
             <span class={`mono wrap ${of.value === null ? "soft" : ""}`}>{shown(of.value)}</span>
-            {of.changeable && <Button act={() => (editing.value = true)} small kind="quiet" label={`${w.change}: ${of.key}`}>{w.change}</Button>}
+            {of.changeable && <Button act={() => (editing.value = true)} small kind="quiet" label={`${c.change}: ${of.key}`}>{c.change}</Button>}
           </p>
         )}
         <p class="soft small-text cut-off" title={of.origin}>{w.origin(of.origin)}{of.effect === "restart" && of.changeable ? ` · ${w.restart}` : ""}</p>
@@ -151,14 +143,14 @@ function Editor({ of, done, close }: { of: Setting; done: () => void; close: () 
       {kind === "choice" ? (
         <select {...about} defaultValue={now}>{of.schema?.enum?.filter((one) => one !== null).map((one) => <option key={String(one)} value={String(one)} selected={String(one) === now}>{String(one)}</option>)}</select>
       ) : kind === "switch" ? (
-        <select {...about}><option value="true" selected={of.value === true}>{w.yes}</option><option value="false" selected={of.value === false}>{w.no}</option></select>
+        <select {...about}><option value="true" selected={of.value === true}>{c.yes}</option><option value="false" selected={of.value === false}>{c.no}</option></select>
       ) : (
         <input {...about} inputMode={kind === "number" ? "decimal" : "text"} defaultValue={now} maxLength={2_000} spellcheck={false} />
       )}
       {wrong.value && <p class="wrong" role="alert">{wrong.value}</p>}
       <div class="actions">
         {of.changed && <Button act={() => send(null)} small kind="quiet">{w.back}</Button>}
-        <Button act={close} small kind="quiet">{w.cancel}</Button>
+        <Button act={close} small kind="quiet">{c.cancel}</Button>
         <button class="button small main" type="submit">{w.save}</button>
       </div>
     </form>

@@ -2,8 +2,9 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
-import { signal, useSignal } from "@preact/signals";
+import { signal, useSignal, type Signal } from "@preact/signals";
 import { Problem } from "../api";
+import { c } from "../common";
 import { exact, now, relative } from "../format";
 import { can } from "../store";
 import type { Role } from "../types";
@@ -13,9 +14,6 @@ import { Icon, type IconName } from "./icons";
 const w = words({
   needs: [(role: string) => `Needs the role ${role}`, (role: string) => `Requiere el rol ${role}`],
   refused: ["That was refused: ", "Rechazado: "],
-  lost: ["logmedic does not answer. Nothing was changed.", "logmedic no responde. No se ha cambiado nada."],
-  close: ["Close", "Cerrar"],
-  again: ["Try again", "Reintentar"],
   loading: ["Loading", "Cargando"],
   forbidden: ["Your role may not see this.", "Su rol no permite ver esto."],
   forbiddenMore: ["An admin can give you another role.", "Un administrador puede darle otro rol."],
@@ -51,7 +49,7 @@ export function say(text: string, bad = false): void {
 
 /** Says why something did not work. */
 export function complain(error: unknown): void {
-  if (error instanceof Problem) say(error.status === 0 ? w.lost : w.refused + error.message, true);
+  if (error instanceof Problem) say(error.status === 0 ? c.lost : w.refused + error.message, true);
   else say(String(error), true);
 }
 
@@ -61,7 +59,7 @@ export function Toasts(): JSX.Element {
       {toasts.value.map((toast) => (
         <p key={toast.id} class={toast.bad ? "toast bad" : "toast"}>
           <span>{toast.text}</span>
-          <button class="plain" aria-label={w.close} onClick={() => (toasts.value = toasts.value.filter((one) => one !== toast))}>
+          <button class="plain" aria-label={c.close} onClick={() => (toasts.value = toasts.value.filter((one) => one !== toast))}>
             <Icon name="cross" size={14} />
           </button>
         </p>
@@ -104,7 +102,7 @@ export function Button({ act, children, icon, label, kind, role, disabled, small
       type="button"
       class={`button ${kind ?? ""} ${small ? "small" : ""} ${children ? "" : "square"}`}
       aria-label={label}
-      title={barred ? w.needs(role) : (title ?? label)}
+      title={barred ? w.needs(c[role]) : (title ?? label)}
       aria-disabled={barred || undefined}
       aria-busy={busy.value || undefined}
       disabled={disabled}
@@ -130,9 +128,10 @@ export function Empty({ icon, title, children }: { icon?: IconName; title: strin
 /** What went wrong while something was loaded, with a way to try again. */
 export function Trouble({ problem, again }: { problem: Problem; again?: () => void }): JSX.Element {
   if (problem.status === 403) return <Empty icon="account" title={w.forbidden}>{w.forbiddenMore}</Empty>;
+  if (problem.status === 404) return <Empty icon="search" title={c.missing}>{c.missingMore}</Empty>;
   return (
-    <Empty icon="incidents" title={problem.status === 0 ? w.lost : problem.message}>
-      {again && <Button act={again} icon="retry">{w.again}</Button>}
+    <Empty icon="incidents" title={problem.status === 0 ? c.lost : problem.message}>
+      {again && <Button act={again} icon="retry">{c.again}</Button>}
     </Empty>
   );
 }
@@ -146,6 +145,16 @@ export function Loading({ rows = 6 }: { rows?: number }): JSX.Element {
       ))}
     </div>
   );
+}
+
+/** What is asked of the agent: grey lines until it is there, what went wrong, or what is made of it. */
+export function Loaded<T>({ of: { data, problem, reload }, rows, children }: {
+  of: { data: Signal<T | null>; problem: Signal<Problem | null>; reload: () => void };
+  rows?: number;
+  children: (found: T) => ComponentChildren;
+}): JSX.Element {
+  if (data.value !== null) return <>{children(data.value)}</>;
+  return problem.value ? <Trouble problem={problem.value} again={reload} /> : <Loading rows={rows} />;
 }
 
 /** How far something is; without a number it only moves. */
@@ -189,6 +198,19 @@ export function Facts({ of }: { of: [string, ComponentChildren][] }): JSX.Elemen
     </dl>
   );
 }
+
+/** How many of what, to be seen at once. */
+export function Figures({ of }: { of: [string, string][] }): JSX.Element {
+  return <div class="figures">{of.map(([name, value]) => <div class="figure" key={name}><b>{value}</b><span>{name}</span></div>)}</div>;
+}
+
+/** A field of a form with its name. */
+export function Field({ label, ...input }: { label: string } & JSX.IntrinsicElements["input"]): JSX.Element {
+  return <label class="field"><span>{label}</span><input {...input} /></label>;
+}
+
+/** What the field for a code of an authenticator is like. */
+export const CODE = { name: "code", inputMode: "numeric", autocomplete: "one-time-code", pattern: "[0-9]{6}", maxLength: 6, required: true } as const;
 
 /** One of a few. */
 export function Choice<T extends string>(props: {

@@ -3,26 +3,21 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import * as api from "../api";
+import { c } from "../common";
 import { useList } from "../list";
 import { sound } from "../prefs";
 import { arrived, can, unread } from "../store";
 import type { Notification } from "../types";
 import { words } from "../words";
-import { Button, Empty, Loading, Trouble } from "./basics";
+import { Loaded } from "./basics";
 import { Dialog } from "./dialog";
 import { Icon } from "./icons";
 import { chime } from "./chime";
-import { Notice } from "./notice";
+import { NoNotice, Notice, Tidy } from "./notice";
 
 const w = words({
-  title: ["Notifications", "Avisos"],
   open: [(count: number) => `Notifications, ${count} unread`, (count: number) => `Avisos, ${count} sin leer`],
-  all: ["Mark all as read", "Marcar todos"],
-  clear: ["Clear", "Borrar"],
   page: ["All notifications", "Todos los avisos"],
-  none: ["Nothing to read", "Nada que leer"],
-  noneMore: ["What happens is told here, and kept.", "Lo que ocurra se cuenta y se guarda aquí."],
 });
 
 export function Bell(): JSX.Element {
@@ -58,36 +53,18 @@ export function Bell(): JSX.Element {
 
 function Tray({ close }: { close: () => void }): JSX.Element {
   const list = useList<Notification>("notifications", { topic: "notification" });
-  const items = list.items.value;
-  const all = async (): Promise<void> => {
-    await api.post("notifications/read_all");
-    list.reload();
-  };
-  const clear = async (): Promise<void> => {
-    await api.post("notifications/clear");
-    list.reload();
-  };
   return (
-    <Dialog title={w.title} close={close} side>
-      {can("operator") && items && items.length > 0 && (
-        <div class="tray-actions">
-          <Button act={all} small kind="quiet" icon="check">{w.all}</Button>
-          <Button act={clear} small kind="quiet" icon="trash">{w.clear}</Button>
-        </div>
-      )}
-      {list.problem.value && !items ? (
-        <Trouble problem={list.problem.value} again={list.reload} />
-      ) : items === null ? (
-        <Loading />
-      ) : items.length === 0 ? (
-        <Empty icon="bell" title={w.none}>{w.noneMore}</Empty>
-      ) : (
-        <div onClick={(event) => {
-          if (event.target instanceof Element && event.target.closest("a")) close();
-        }}>
-          {items.slice(0, 30).map((item) => <Notice key={item.id} item={item} changed={list.put} />)}
-        </div>
-      )}
+    <Dialog title={c.notifications} close={close} side>
+      {can("operator") && list.data.value?.[0] && <div class="tray-actions"><Tidy list={list} small /></div>}
+      <Loaded of={list}>
+        {(items) => items.length === 0 ? <NoNotice /> : (
+          <div onClick={(event) => {
+            if (event.target instanceof Element && event.target.closest("a")) close();
+          }}>
+            {items.slice(0, 30).map((item) => <Notice key={item.id} item={item} changed={list.put} />)}
+          </div>
+        )}
+      </Loaded>
       <footer class="list-end"><a class="link" href="/notifications" onClick={close}>{w.page}</a></footer>
     </Dialog>
   );

@@ -2,10 +2,8 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
-import { words } from "../words";
+import { c } from "../common";
 import { Icon } from "./icons";
-
-const w = words({ close: ["Close", "Cerrar"] });
 
 interface Props {
   title: string;
@@ -44,7 +42,7 @@ export function Dialog({ title, close, children, side }: Props): JSX.Element {
       <div class="dialog-body">
         <header class="dialog-head">
           <h2 id={id}>{title}</h2>
-          <button type="button" class="plain" aria-label={w.close} onClick={close}>
+          <button type="button" class="plain" aria-label={c.close} onClick={close}>
             <Icon name="cross" />
           </button>
         </header>

@@ -2,17 +2,39 @@
 
 import type { JSX } from "preact";
 import * as api from "../api";
+import type { Listed } from "../list";
 import { can } from "../store";
 import type { Notification } from "../types";
 import { words } from "../words";
-import { Button, Time } from "./basics";
-import { levelTone, Mark, stateWord } from "./status";
+import { Button, Empty, Time } from "./basics";
+import { Mark, stateWord, tone } from "./status";
 
 const w = words({
   read: ["Mark as read", "Marcar como leído"],
   unread: ["unread", "sin leer"],
   story: ["Its story", "Su historia"],
+  readAll: ["Mark all as read", "Marcar todo como leído"],
+  clear: ["Clear", "Borrar"],
+  none: ["Nothing to read", "Nada que leer"],
+  noneMore: ["What happens is told here, and kept.", "Lo que ocurra se cuenta y se guarda aquí."],
 });
+
+/** What may be done with all of them at once. */
+export function Tidy({ list, small }: { list: Listed<Notification>; small?: boolean }): JSX.Element {
+  const all = async (how: string): Promise<void> => {
+    await api.post(`notifications/${how}`);
+    list.reload();
+  };
+  return (
+    <>
+      <Button act={() => all("read_all")} role="operator" kind="quiet" icon="check" small={small}>{w.readAll}</Button>
+      <Button act={() => all("clear")} role="operator" kind="quiet" icon="trash" small={small}>{w.clear}</Button>
+    </>
+  );
+}
+
+/** Nothing was told. */
+export const NoNotice = (): JSX.Element => <Empty icon="bell" title={w.none}>{w.noneMore}</Empty>;
 
 /** Titles begin with a picture for messengers; here a mark stands before them. */
 const plain = (title: string): string => title.replace(/^[\p{Extended_Pictographic}\uFE0F\u200D\s]+/u, "");
@@ -30,7 +52,7 @@ export function Notice({ item, changed }: { item: Notification; changed: (item: 
   };
   return (
     <article class={item.read ? "notice" : "notice new"}>
-      <Mark tone={levelTone(item.level)} size={16} />
+      <Mark tone={tone(item.level)} size={16} />
       <div class="grow">
         <header class="row spread">
           <p class="notice-title wrap">

@@ -3,6 +3,10 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
+import type { Listed } from "../list";
+import { here } from "../router";
+import { Loaded } from "./basics";
+import { NoMatch } from "./filters";
 
 /** Rows kept above and below what is seen: a quick scroll does not show holes. */
 const SPARE = 12;
@@ -15,11 +19,9 @@ interface Props<T> {
   label: string;
   /** Called when the end comes into sight. */
   more?: (() => void) | undefined;
-  /** What stands behind the last row. */
-  end?: ComponentChildren;
 }
 
-export function Rows<T extends { id: string }>({ items, height, row, label, more, end }: Props<T>): JSX.Element {
+export function Rows<T extends { id: string }>({ items, height, row, label, more }: Props<T>): JSX.Element {
   const list = useRef<HTMLUListElement>(null);
   const first = useSignal(0);
   const count = useSignal(Math.ceil(innerHeight / height) + 2 * SPARE);
@@ -42,23 +44,34 @@ export function Rows<T extends { id: string }>({ items, height, row, label, more
   });
   const seen = items.slice(first.value, first.value + count.value);
   return (
-    <>
-      <ul ref={list} class="rows" aria-label={label} style={{ height: `${items.length * height}px` }}>
-        {seen.map((item, at) => {
-          const index = first.value + at;
-          return (
-            <li
-              key={item.id}
-              style={{ height: `${height}px`, transform: `translateY(${index * height}px)` }}
-              aria-setsize={more ? -1 : items.length}
-              aria-posinset={index + 1}
-            >
-              {row(item, index)}
-            </li>
-          );
-        })}
-      </ul>
-      {end}
-    </>
+    <ul ref={list} class="rows" aria-label={label} style={{ height: `${items.length * height}px` }}>
+      {seen.map((item, at) => {
+        const index = first.value + at;
+        return (
+          <li
+            key={item.id}
+            style={{ height: `${height}px`, transform: `translateY(${index * height}px)` }}
+            aria-setsize={more ? -1 : items.length}
+            aria-posinset={index + 1}
+          >
+            {row(item, index)}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** A list of the agent's; `items`: what of it is shown. Nothing is said as it is: nothing matches, or there is nothing yet. */
+export function Listing<T extends { id: string }>({ list, items, none, ...rows }: Props<T> & {
+  list: Pick<Listed<T>, "data" | "problem" | "more" | "next" | "reload">;
+  none: ComponentChildren;
+}): JSX.Element {
+  return (
+    <Loaded of={list} rows={10}>
+      {() => items.length > 0 || list.more.value ? <Rows {...rows} items={items} more={list.more.value ? list.next : undefined} />
+        : here.value.query.size > 0 ? <NoMatch />
+        : none}
+    </Loaded>
   );
 }

@@ -1,8 +1,7 @@
 // States as colour, shape and word together: nobody has to tell green from red.
 
 import type { JSX } from "preact";
-import { words } from "../words";
-import type { Level } from "../types";
+import { wordOf, words } from "../words";
 
 export type Tone = "good" | "busy" | "wait" | "bad" | "warn" | "quiet";
 
@@ -51,6 +50,7 @@ const w = words({
   stalled: ["stalled", "parado"],
   completed: ["completed", "completado"],
   failed: ["failed", "fallido"],
+  sent: ["sent", "enviado"],
   pending: ["pending", "pendiente"],
   running: ["running", "en marcha"],
   paused: ["paused", "en pausa"],
@@ -70,20 +70,19 @@ const w = words({
   changed: ["changed", "cambiado"],
 });
 
-const TONES: Record<string, Tone> = {
-  working: "busy", held: "wait", approval: "warn", healed: "good", recovered: "good", not_confirmed: "quiet",
-  alert_only: "warn", exhausted: "bad", refused: "bad", cancelled: "quiet", interrupted: "warn",
-  queued: "quiet", processing: "busy", stalled: "warn", completed: "good", failed: "bad",
-  pending: "quiet", running: "busy", paused: "wait", pausing: "wait", cancelling: "wait",
-  info: "quiet", success: "good", warning: "warn", error: "bad", critical: "bad",
-  up: "good", down: "bad", unknown: "quiet",
-  sound: "good", short: "bad", broken: "bad", changed: "warn",
+/** What has none of these is quiet. */
+const TONES: Partial<Record<Tone, string[]>> = {
+  good: ["healed", "recovered", "completed", "success", "up", "sound"],
+  busy: ["working", "processing", "running"],
+  wait: ["held", "paused", "pausing", "cancelling"],
+  warn: ["approval", "alert_only", "interrupted", "stalled", "warning", "changed"],
+  bad: ["exhausted", "refused", "failed", "error", "critical", "down", "short", "broken"],
 };
 
-export const tone = (state: string): Tone => TONES[state] ?? "quiet";
+export const tone = (state: string): Tone => (Object.keys(TONES) as Tone[]).find((one) => TONES[one]?.includes(state)) ?? "quiet";
 
 /** The word for a state, in the chosen language; one that is not known stands for itself. */
-export const stateWord = (state: string): string => (w as Record<string, string>)[state] ?? state.replaceAll("_", " ");
+export const stateWord = (state: string): string => wordOf(w, state);
 
 /** Any state that the agent tells. */
 export const StateOf = ({ state }: { state: string }): JSX.Element => <Status tone={tone(state)}>{stateWord(state)}</Status>;
@@ -94,7 +93,6 @@ export const jobState = (job: { state: string; stalled_since: string | null }): 
   job.state === "processing" && job.stalled_since ? "stalled" : job.state;
 export const operationState = (operation: { state: string; wish: string | null }): string =>
   operation.wish === "pause" ? "pausing" : operation.wish === "cancel" ? "cancelling" : operation.state;
-export const levelTone = (level: Level): Tone => tone(level);
 
 const classes = words({
   timeout: ["timeout", "tiempo agotado"],
@@ -113,7 +111,7 @@ const classes = words({
 /** Every class of fault. */
 export const CLASSES = Object.keys(classes);
 /** The class of a fault, in words. */
-export const className = (name: string): string => (classes as Record<string, string>)[name] ?? name.replaceAll("_", " ");
+export const className = (name: string): string => wordOf(classes, name);
 
 const strategies = words({
   redownload: ["download again", "descargar de nuevo"],
@@ -127,4 +125,4 @@ const strategies = words({
   command: ["run the command", "ejecutar el comando"],
 });
 /** What is done about it, in words. */
-export const strategyName = (name: string): string => (strategies as Record<string, string>)[name] ?? name.replaceAll("_", " ");
+export const strategyName = (name: string): string => wordOf(strategies, name);

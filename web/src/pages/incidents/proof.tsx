@@ -1,10 +1,11 @@
 // What the system showed before and after a repair, side by side.
 
 import type { JSX } from "preact";
+import { c } from "../../common";
 import { bytes } from "../../format";
 import { Facts as FactList } from "../../ui/basics";
 import { stateWord, strategyName } from "../../ui/status";
-import { words } from "../../words";
+import { wordOf, words } from "../../words";
 
 /** What was looked at for each strategy. */
 export type Seen = Record<string, Record<string, unknown> | undefined>;
@@ -12,8 +13,6 @@ export type Seen = Record<string, Record<string, unknown> | undefined>;
 const w = words({
   before: ["Before", "Antes"],
   after: ["After", "Después"],
-  yes: ["yes", "sí"],
-  no: ["no", "no"],
   exists: ["is there", "existe"],
   verdict: ["verdict", "veredicto"],
   shows: ["shows", "muestra"],
@@ -36,7 +35,7 @@ type Facts = Record<string, unknown> | undefined;
 
 function shown(name: string, value: unknown): string {
   if (value === undefined || value === null) return "–";
-  if (typeof value === "boolean") return value ? w.yes : w.no;
+  if (typeof value === "boolean") return value ? c.yes : c.no;
   if (typeof value === "number" && /size|bytes$/.test(name)) return bytes(value);
   return name === "verdict" ? stateWord(String(value)) : String(value);
 }
@@ -45,7 +44,7 @@ function shown(name: string, value: unknown): string {
 const facts = (...of: Facts[]): [string, string][] =>
   [...new Set([...ORDER, ...of.flatMap((one) => Object.keys(one ?? {}))])]
     .filter((name) => !LEFT_OUT.includes(name) && of.some((one) => one?.[name] !== undefined && typeof one[name] !== "object"))
-    .map((name) => [name, (w as Readonly<Record<string, string>>)[name] ?? name.replaceAll("_", " ")]);
+    .map((name) => [name, wordOf(w, name)]);
 
 /** What was looked at is there, unless it says that it is not. */
 const there = (one: Facts): Facts => (one && "size" in one ? { exists: true, ...one } : one);
@@ -81,7 +80,8 @@ export function Proof({ of: { steps, before, after } }: { of: { steps: { strateg
 }
 
 /** Facts of one moment, closed until somebody asks: by strategy, or plain. */
-export function Evidence({ label, of = {} }: { label: string; of: Facts }): JSX.Element | null {
+export function Evidence({ label, of }: { label: string; of: Facts | null }): JSX.Element | null {
+  if (!of) return null;
   const parts = Object.values(of);
   const flat = parts.every((one) => one !== null && typeof one === "object") ? (Object.assign({}, ...parts) as Record<string, unknown>) : of;
   const found = facts(flat);

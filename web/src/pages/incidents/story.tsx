@@ -1,93 +1,92 @@
 // One incident from its first line to the proof: what happened, what was done, what is asked of the reader.
 
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../../api";
+import { c } from "../../common";
 import { clock, duration, exact, fileName, now, number } from "../../format";
-import { useGet } from "../../list";
-import * as live from "../../live";
+import { useOne, useReloadOn } from "../../list";
 import { language } from "../../prefs";
 import { isOpenIncident, operations, session } from "../../store";
 import type { Incident, Job } from "../../types";
-import { Button, Facts, Loading, Panel, Progress, say, Time, Trouble } from "../../ui/basics";
+import { Button, Facts, Panel, Progress, say, Time } from "../../ui/basics";
 import { Dialog } from "../../ui/dialog";
 import { useHeading } from "../../ui/heading";
 import { className, incidentState, Mark, stateWord, strategyName, tone } from "../../ui/status";
+import { lasting, Whole } from "../../ui/things";
 import { words } from "../../words";
 import { Evidence, Proof, type Seen } from "./proof";
 
-/** A record of the story (docs/RECORDS.md), as far as it is shown. */
-interface Line {
-  id: string;
-  at: string;
-  kind: "error" | "action" | "outcome";
-  phase?: "started" | "finished";
-  action?: string;
-  strategy?: string;
-  attempt?: number;
-  attempts?: number;
-  delay_ms?: number;
-  ok?: boolean;
-  detail?: string;
-  evidence?: Record<string, unknown>;
-  file?: string;
-  offset?: number;
+/** A repair that was begun. */
+interface Attempt {
+  action: string;
+  strategy: string;
+  attempt: number;
+  attempts: number;
+  delay_ms: number;
+  started_at: string;
+  ended_at: string | null;
+  ok: boolean | null;
+  /** Why it was begun. */
+  reason: string;
+  /** What came of it. */
+  detail: string | null;
+  before: Record<string, unknown>;
+  after: Record<string, unknown> | null;
 }
 
-/** The lines around the one that a rule claimed. */
+/** What stood around a line that a rule claimed. */
 interface Context {
   which: "first" | "latest";
-  before: { text: string }[];
+  at: string;
+  source: string;
+  file: string | null;
+  offset: number;
+  before: string[];
   event: { text: string; match: [number, number] | null };
-  after: { text: string }[];
+  after: string[];
 }
 
 interface Told extends Incident {
   acknowledged: { by: string; at: string } | null;
   before: Seen;
   after: Seen;
-  records: Line[];
-  download: Job | null;
-  rule_info?: { pattern: string; about: string | null; pack: string | null } | null;
+  /** None is kept of old incidents. */
   contexts?: Context[];
+  rule_info?: { pattern: string; about: string } | null;
+  attempts?: Attempt[];
+  records: unknown[];
+  download: Job | null;
 }
 
 const w = words({
-  back: ["All incidents", "Todas las incidencias"],
   retry: ["Retry", "Reintentar"],
   seen: ["Acknowledge", "Marcar como vista"],
   seenBy: [(who: string) => `Acknowledged by ${who}`, (who: string) => `Vista por ${who}`],
   silence: ["Silence", "Silenciar"],
   approve: ["Approve the repair", "Aprobar la reparación"],
   reject: ["Reject", "Rechazar"],
-  story: ["What happened", "Qué ocurrió"],
   said: ["the log says", "el registro dice"],
   more: [(count: string) => `${count} lines in all`, (count: string) => `${count} líneas en total`],
   latest: ["The latest line", "La última línea"],
   confirmed: ["confirmed by a look at the system", "confirmado al mirar el sistema"],
   attempt: [(at: number, of: number) => `attempt ${at} of ${of}`, (at: number, of: number) => `intento ${at} de ${of}`],
   waited: [(time: string) => `after a wait of ${time}`, (time: string) => `tras esperar ${time}`],
-  lasted: [(time: string) => `took ${time}`, (time: string) => `duró ${time}`],
   next: ["next step", "siguiente paso"],
   until: ["without approval it ends", "sin aprobación termina"],
   evidence: ["Evidence", "Pruebas"],
-  details: ["Details", "Detalles"],
-  rule: ["Rule", "Regla"],
   pattern: ["Its pattern", "Su patrón"],
   about: ["About", "Acerca de"],
   subject: ["About what", "Sobre qué"],
   place: ["Where it stood", "Dónde estaba"],
   byte: [(at: string) => `from byte ${at}`, (at: string) => `desde el byte ${at}`],
-  download: ["Download", "Descarga"],
   opened: ["Opened", "Abierta"],
-  ended: ["Ended", "Terminada"],
-  lastLine: ["Latest line", "Última línea"],
   records: ["Records as JSON", "Anotaciones en JSON"],
   calm: ["Nothing is asked of you.", "No tiene que hacer nada."],
   askApproval: ["The repair begins when you approve it. Nothing has been touched so far.", "La reparación empieza cuando usted la apruebe. Aún no se ha tocado nada."],
   askMend: ["This needs you: mend the cause, then retry.", "Le necesita: corrija la causa y reintente."],
-  silenceAsk: ["Nobody is told of this again for:", "No se avisará de esto durante:"],
+  silenceAsk: [(kind: string, of: string) => `No more notifications about “${kind}” of ${of} for a while.`, (kind: string, of: string) => `Sin avisos de «${kind}» sobre ${of} por un tiempo.`],
   silenceUntil: [(when: string) => `Until ${when}. Healing goes on.`, (when: string) => `Hasta ${when}. La reparación continúa.`],
   silenceFor: ["For", "Durante"],
   reason: ["Reason", "Motivo"],
@@ -131,7 +130,7 @@ const ending = words({
   healed: [(t: string) => `healed and proven in ${t}`, (t: string) => `reparado y comprobado en ${t}`],
   recovered: [(t: string) => `it recovered by itself after ${t}`, (t: string) => `se recuperó sin ayuda tras ${t}`],
   not_confirmed: ["the system shows no such fault, nothing was touched", "el sistema no muestra ese fallo, no se tocó nada"],
-  alert_only: ["logmedic cannot repair this, you were told", "logmedic no puede repararlo, se le avisó"],
+  alert_only: ["nothing was repaired, you were told", "no se reparó nada, se le avisó"],
   exhausted: [(t: string) => `not healed: every attempt was made in ${t}`, (t: string) => `sin reparar: se agotaron los intentos en ${t}`],
   refused: ["not healed: logmedic may not repair this", "sin reparar: logmedic no tiene permiso para ello"],
   cancelled: ["ended by a person", "lo terminó una persona"],
@@ -144,36 +143,28 @@ function sentence(of: Sentences, key: string, value: string): string {
   return typeof text === "function" ? text(value) : (text ?? key.replaceAll("_", " "));
 }
 
+/** How long it took, or takes so far. */
+const span = (one: Incident): string => lasting(one.opened_at, one.ended_at);
+
+/** A name within a sentence: not endless, and without signs that would turn the words around it. The whole stands in the details. */
+function named(name: string): string {
+  const plain = [...name.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "")];
+  return plain.length <= NAME_MAX ? plain.join("") : [...plain.slice(0, NAME_MAX - 16), "…", ...plain.slice(-15)].join("");
+}
+const NAME_MAX = 64;
+
 function headline(story: Told): string {
-  const until = story.ended_at ? Date.parse(story.ended_at) : now.value;
-  const time = duration(Math.max(0, (until - Date.parse(story.opened_at)) / 1_000));
   const name = story.subject.kind === "file" ? fileName(story.subject.value).name : story.subject.value;
   const steps = [...new Set(story.steps.filter((step) => step.ok).map((step) => sentence(done, step.strategy, "")))];
   const list = new Intl.ListFormat(language.value).format(steps);
-  return [sentence(broke, story.class, name), list, sentence(ending, incidentState(story), time)].filter(Boolean).join("; ") + ".";
+  return [sentence(broke, story.class, named(name)), list, sentence(ending, incidentState(story), span(story))].filter(Boolean).join("; ") + ".";
 }
 
-/** A burst of frames is one load. */
-const BURST_MS = 150;
-
 export default function Story({ id }: { id: string }): JSX.Element {
-  const { data, problem, reload } = useGet<Told>(`incidents/${encodeURIComponent(id)}`);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = live.on("incident", (frame) => {
-      const item = frame.data as Incident | null;
-      if ((item?.id ?? frame.key) !== id) return;
-      if (item && data.value) data.value = { ...data.value, ...item } as Told;
-      clearTimeout(timer);
-      timer = setTimeout(reload, BURST_MS);
-    });
-    return () => {
-      end();
-      clearTimeout(timer);
-    };
-  }, [id]);
-  const story = data.value;
-  useHeading(story && className(story.class).replace(/^./u, (letter) => letter.toUpperCase()));
+  const got = useOne<Told>("incidents", id, "incident");
+  const { data, reload } = got;
+  useReloadOn("incident", reload, (frame) => (frame.data as Incident | null)?.id === id);
+  useHeading(data.value && className(data.value.class).replace(/^./u, (letter) => letter.toUpperCase()));
   /** Shows at once what was asked for, and takes it back when it is refused. */
   const order = async (what: string, promise: Partial<Told>): Promise<void> => {
     const before = data.value;
@@ -186,22 +177,17 @@ export default function Story({ id }: { id: string }): JSX.Element {
       throw error;
     }
   };
-  return (
-    <div class="page">
-      <a class="link small-text" href="/incidents">← {w.back}</a>
-      {problem.value && !story ? <Trouble problem={problem.value} again={reload} /> : story ? <Whole story={story} order={order} /> : <Panel><Loading rows={12} /></Panel>}
-    </div>
-  );
+  return <Whole list="incidents" of={got}>{(story) => <Known story={story} order={order} />}</Whole>;
 }
 
-function Whole({ story, order }: { story: Told; order: (what: string, promise: Partial<Told>) => Promise<void> }): JSX.Element {
+function Known({ story, order }: { story: Told; order: (what: string, promise: Partial<Told>) => Promise<void> }): JSX.Element {
   const silencing = useSignal(false);
   const state = incidentState(story);
   const open = isOpenIncident(story);
   const who = session.value.state === "in" ? session.value.me.account : "";
   const asks = state === "approval" || ["exhausted", "refused", "alert_only", "interrupted"].includes(state);
   const again: Partial<Told> = { state: "working", held_on: null, ended_at: null };
-  const first = story.records.find((line) => line.kind === "error");
+  const place = story.contexts?.[0];
   return (
     <>
       <header class="story-head">
@@ -223,83 +209,85 @@ function Whole({ story, order }: { story: Told; order: (what: string, promise: P
           </div>
         </div>
       </header>
-      <Panel title={w.story}><TimeLine story={story} state={state} open={open} /></Panel>
-      <Panel title={w.details}>
+      <Panel title={c.happened}><TimeLine story={story} state={state} open={open} /></Panel>
+      <Panel title={c.details}>
         <Facts of={[
           [w.subject, story.subject.value],
-          ...(first?.file ? [[w.place, `${story.source} · ${first.file}, ${w.byte(number(first.offset ?? 0))}`] as [string, string]] : []),
-          [w.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
-          ...(story.rule_info ? [[w.pattern, <code>{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
-          ...(story.job ? [[w.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
+          [w.place, place ? `${place.source} · ${place.file ?? ""}, ${w.byte(number(place.offset))}` : story.source],
+          [c.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
+          ...(story.rule_info ? [[w.pattern, <code class="wrap">{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
+          ...(story.job ? [[c.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
           [w.opened, exact(story.opened_at)],
-          [w.lastLine, exact(story.last_at)],
-          [w.ended, story.ended_at ? exact(story.ended_at) : "–"],
+          [c.ended, story.ended_at ? exact(story.ended_at) : "–"],
         ]} />
-        <details><summary>{w.records} ({number(story.records.length)})</summary><pre class="code">{JSON.stringify(story.records, null, 1)}</pre></details>
+        <Records of={story.records} />
       </Panel>
       {silencing.value && <Silence story={story} close={() => (silencing.value = false)} />}
     </>
   );
 }
 
+/** As they are in the file; written out only when somebody opens them. */
+function Records({ of }: { of: unknown[] }): JSX.Element {
+  const open = useSignal(false);
+  const text = useMemo(() => (open.value ? JSON.stringify(of, null, 1) : ""), [of, open.value]);
+  return (
+    <details onToggle={(event) => (open.value = event.currentTarget.open)}>
+      <summary>{w.records} ({number(of.length)})</summary>
+      <pre class="code" tabIndex={0}>{text}</pre>
+    </details>
+  );
+}
+
 const When = ({ at }: { at: string }): JSX.Element => <time dateTime={at} title={exact(at)}>{clock(at)}</time>;
 
 function TimeLine({ story, state, open }: { story: Told; state: string; open: boolean }): JSX.Element {
-  const starts = story.records.filter((line) => line.kind === "action" && line.phase === "started");
-  const outcome = story.records.findLast((line) => line.kind === "outcome");
-  const look = starts[0];
+  const { contexts = [], attempts = [] } = story;
+  const look = attempts[0];
   return (
     <ol class="story">
       <li>
         <Mark tone="warn" size={16} />
         <h3>{w.said} <When at={story.opened_at} /></h3>
-        {(story.contexts?.length ? story.contexts : [{ which: "first", before: [], event: { text: story.text, match: null }, after: [] } as Context]).map((context) => (
-          <Lines key={context.which} of={context} />
-        ))}
+        {contexts.length > 0 ? contexts.map((context) => <Lines key={context.which} of={context} />) : <pre class="code" tabIndex={0}>{story.text}</pre>}
         {story.count > 1 && <p class="when">{w.more(number(story.count))} · <When at={story.last_at} /></p>}
       </li>
       {look && (
         <li>
           <Mark tone="warn" size={16} />
-          <h3>{w.confirmed} <When at={look.at} /></h3>
-          <p class="wrap">{look.detail}</p>
-          <Evidence label={w.evidence} of={look.evidence} />
+          <h3>{w.confirmed} <When at={look.started_at} /></h3>
+          <p class="wrap">{look.reason}</p>
+          <Evidence label={w.evidence} of={look.before} />
         </li>
       )}
-      {starts.map((start) => {
-        const end = story.records.find((line) => line.action === start.action && line.phase === "finished");
-        const lasted = end ? (Date.parse(end.at) - Date.parse(start.at)) / 1_000 : 0;
+      {attempts.map((one) => {
+        const lasted = one.ended_at ? (Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1_000 : 0;
         const parts = [
-          (start.attempts ?? 1) > 1 && w.attempt(start.attempt ?? 1, start.attempts ?? 1),
-          start.delay_ms && w.waited(duration(start.delay_ms / 1_000)),
-          lasted >= 0.1 && w.lasted(duration(lasted)),
+          one.attempts > 1 && w.attempt(one.attempt, one.attempts),
+          one.delay_ms > 0 && w.waited(duration(one.delay_ms / 1_000)),
+          lasted >= 0.1 && `${c.took.toLowerCase()} ${duration(lasted)}`,
         ].filter(Boolean);
-        const running = !end && operations.value?.find((one) => one.about.incident === story.id);
+        const running = !one.ended_at && operations.value?.find((operation) => operation.about.incident === story.id);
         return (
-          <li key={start.id}>
-            <Mark tone={!end ? "busy" : end.ok ? "good" : "bad"} size={16} />
-            <h3>{strategyName(start.strategy ?? "")} <When at={start.at} /></h3>
+          <li key={one.action}>
+            <Mark tone={!one.ended_at ? "busy" : one.ok ? "good" : "bad"} size={16} />
+            <h3>{strategyName(one.strategy)} <When at={one.started_at} /></h3>
             <p class="when">{parts.join(" · ")}</p>
-            <p class="wrap">{(end ?? start).detail}</p>
+            <p class="wrap">{one.detail ?? one.reason}</p>
             {running && <Progress percent={running.progress.percent} label={strategyName(running.name)} />}
-            <Evidence label={w.evidence} of={end?.evidence} />
+            <Evidence label={w.evidence} of={one.after} />
           </li>
         );
       })}
-      {open ? (
-        <li>
-          <Mark tone={tone(state)} size={16} />
-          <h3>{story.due ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, duration((now.value - Date.parse(story.opened_at)) / 1_000))}</h3>
-          <p class="wrap">{story.detail}</p>
-        </li>
-      ) : (
-        <li>
-          <Mark tone={tone(state)} size={16} />
-          <h3>{sentence(ending, state, duration((Date.parse(story.ended_at ?? story.opened_at) - Date.parse(story.opened_at)) / 1_000))} {story.ended_at && <When at={outcome?.at ?? story.ended_at} />}</h3>
-          <p class="wrap">{story.detail}</p>
-          <Proof of={story} />
-        </li>
-      )}
+      <li>
+        <Mark tone={tone(state)} size={16} />
+        <h3>
+          {story.due && open ? <>{state === "approval" ? w.until : w.next} <Time at={story.due} /></> : sentence(ending, state, span(story))}
+          {story.ended_at && <> <When at={story.ended_at} /></>}
+        </h3>
+        <p class="wrap">{story.detail}</p>
+        {!open && <Proof of={story} />}
+      </li>
     </ol>
   );
 }
@@ -311,9 +299,9 @@ function Lines({ of: { which, before, event, after } }: { of: Context }): JSX.El
     <>
       {which === "latest" && <p class="when">{w.latest}</p>}
       <pre class="code" tabIndex={0}>
-        {before.map((line, at) => <span class="soft" key={at}>{line.text}</span>)}
+        {before.map((line, at) => <span class="soft" key={at}>{line}</span>)}
         {event.text.slice(0, from)}{to > from && <mark>{event.text.slice(from, to)}</mark>}{event.text.slice(to)}
-        {after.map((line, at) => <span class="soft" key={at}>{line.text}</span>)}
+        {after.map((line, at) => <span class="soft" key={at}>{line}</span>)}
       </pre>
     </>
   );
@@ -336,7 +324,7 @@ function Silence({ story, close }: { story: Told; close: () => void }): JSX.Elem
   };
   return (
     <Dialog title={w.silence} close={close}>
-      <p class="wrap">{w.silenceAsk} {className(story.class)}, {story.subject.value}</p>
+      <p class="wrap">{w.silenceAsk(className(story.class), story.subject.value)}</p>
       <label class="field">
         <span>{w.silenceFor}</span>
         <select value={seconds.value} onChange={(event) => (seconds.value = Number(event.currentTarget.value))}>

@@ -1,16 +1,16 @@
 // What the pages say of an operation, and the buttons that steer it.
 
 import type { JSX } from "preact";
-import { useSignal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import * as api from "../../api";
+import { c } from "../../common";
 import { bytes, duration, fileName, number } from "../../format";
 import { isOpenOperation, operations } from "../../store";
 import type { Operation, OperationState } from "../../types";
 import { Button, Progress } from "../../ui/basics";
 import { Dialog } from "../../ui/dialog";
-import { strategyName } from "../../ui/status";
-import { words } from "../../words";
-import "./parts.css";
+import { operationState, StateOf, strategyName } from "../../ui/status";
+import { wordOf, words } from "../../words";
 
 const kinds = words({
   library: ["Index the library", "Indexar la biblioteca"],
@@ -20,19 +20,20 @@ const kinds = words({
   test: ["Test operation", "Operación de prueba"],
 });
 
+export const priorities = words({
+  low: ["low", "baja"],
+  normal: ["normal", "normal"],
+  high: ["high", "alta"],
+  critical: ["critical", "crítica"],
+});
+
 const w = words({
   items: [(count: string) => `${count} items`, (count: string) => `${count} elementos`],
   perSecond: [(amount: string) => `${amount}/s`, (amount: string) => `${amount}/s`],
-  left: [(time: string) => `${time} left`, (time: string) => `faltan ${time}`],
-  good: [(count: string) => `${count} done`, (count: string) => `${count} hechos`],
-  bad: [(count: string) => `${count} failed`, (count: string) => `${count} fallidos`],
+  done: [(count: string) => `${count} done`, (count: string) => `${count} hechos`],
   by: [(who: string) => `asked by ${who}`, (who: string) => `pedida por ${who}`],
   engine: ["logmedic itself", "el propio logmedic"],
   schedule: ["the schedule", "el horario"],
-  progress: ["Progress", "Progreso"],
-  pause: ["Pause", "Pausar"],
-  resume: ["Resume", "Reanudar"],
-  cancel: ["Cancel", "Cancelar"],
   sure: ["Cancel this operation?", "¿Cancelar esta operación?"],
   sureMore: [
     (time: string) => `It has been running for ${time}. What is done stays done; the rest is not done.`,
@@ -50,7 +51,7 @@ export function workName({ kind, name }: Pick<Operation, "kind" | "name">): stri
     const text = strategyName(name);
     return text.charAt(0).toUpperCase() + text.slice(1);
   }
-  return (kinds as Record<string, string>)[kind] ?? name;
+  return Object.hasOwn(kinds, kind) ? wordOf(kinds, kind) : name;
 }
 
 /** The file that it is about, where there is one. */
@@ -68,9 +69,9 @@ export function facts({ progress, by, state }: Operation, withWho = true): strin
   return [
     counted && (unit === "bytes" ? counted : w.items(counted)),
     moves && per_second !== null && w.perSecond(size(per_second)),
-    moves && eta_s !== null && w.left(duration(Math.round(eta_s))),
-    succeeded !== null && w.good(number(succeeded)),
-    failed !== null && failed > 0 && w.bad(number(failed)),
+    moves && eta_s !== null && c.left(duration(Math.round(eta_s))),
+    succeeded !== null && w.done(number(succeeded)),
+    failed !== null && failed > 0 && c.failed(number(failed)),
     moves && usage && `CPU ${number(usage.cpu_percent)} %`,
     moves && usage && bytes(usage.memory_bytes),
     withWho && w.by(askedBy(by)),
@@ -83,7 +84,7 @@ export function Bar({ of }: { of: Operation }): JSX.Element {
   const still = of.state !== "running";
   return (
     <span class="row">
-      <span class="grow"><Progress percent={percent ?? (still ? 0 : null)} label={w.progress} still={still} /></span>
+      <span class="grow"><Progress percent={percent ?? (still ? 0 : null)} label={c.progress} still={still} /></span>
       <span class="percent">{percent === null ? "–" : `${Math.floor(percent)} %`}</span>
     </span>
   );
@@ -112,12 +113,12 @@ export function Steer({ of, changed }: { of: Operation; changed: (item: Operatio
   return (
     <span class="row steer">
       {rests
-        ? <Button key="resume" act={() => order("resume")} icon="play" label={w.resume} role="operator" disabled={wished} small />
-        : of.pausable && <Button key="pause" act={() => order("pause")} icon="pause" label={w.pause} role="operator" disabled={wished} small />}
+        ? <Button key="resume" act={() => order("resume")} icon="play" label={c.resume} role="operator" disabled={wished} small />
+        : of.pausable && <Button key="pause" act={() => order("pause")} icon="pause" label={c.pause} role="operator" disabled={wished} small />}
       <Button
         act={() => (ran > LONG_MS ? void (sure.value = true) : order("cancel"))}
         icon="cross"
-        label={w.cancel}
+        label={c.cancel}
         role="operator"
         kind="danger"
         disabled={of.wish === "cancel"}
@@ -128,7 +129,7 @@ export function Steer({ of, changed }: { of: Operation; changed: (item: Operatio
           <p>{w.sureMore(duration(ran / 1_000))}</p>
           <div class="actions">
             <Button act={() => (sure.value = false)}>{w.keep}</Button>
-            <Button act={() => order("cancel")} kind="danger" icon="cross">{w.cancel}</Button>
+            <Button act={() => order("cancel")} kind="danger" icon="cross">{c.cancel}</Button>
           </div>
         </Dialog>
       )}
@@ -140,6 +141,30 @@ export function Steer({ of, changed }: { of: Operation; changed: (item: Operatio
 export function replace(item: Operation, from: Operation): void {
   const list = operations.value;
   if (list?.includes(from)) operations.value = list.map((one) => (one === from ? item : one)).filter(isOpenOperation);
+}
+
+const narrow = matchMedia("(max-width: 40rem)");
+const high = (): number => (narrow.matches ? 124 : 64);
+/** The height of `Work`: three lines on a phone, two on a desk. */
+export const workHeight = signal(high());
+narrow.addEventListener("change", () => (workHeight.value = high()));
+
+/** One that is not over: what it is, how far, and its buttons. */
+export function Work({ of }: { of: Operation }): JSX.Element {
+  const line = facts(of).join(" · ");
+  return (
+    <div class="work">
+      <span class="row what">
+        <StateOf state={operationState(of)} />
+        <a class="cut-off name" href={`/operations/${of.id}`}>{workName(of)}</a>
+        <span class="cut-off file" title={of.about.subject}>{subjectName(of)}</span>
+        {of.priority !== "normal" && <span class="chip">{priorities[of.priority]}</span>}
+      </span>
+      <span class="far"><Bar of={of} /></span>
+      <span class="cut-off facts-line" title={line}>{line}</span>
+      <Steer of={of} changed={replace} />
+    </div>
+  );
 }
 
 /** Running first, then what rests, then what waits by its priority; each in the order in which it came. */
