@@ -79,12 +79,10 @@ fn h3_playlists_that_call_themselves_films_read_and_call_nothing() {
         fs::write(root.join(name), bytes).unwrap();
     }
     // The attack is real: ffmpeg alone, by its defaults, calls the server.
-    let alone = Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin", "-rw_timeout", "300000", "-protocol_whitelist", "file,http,tcp", "-i"])
-        .arg(root.join("hls.mp4"))
-        .args(["-frames:v", "1", "-f", "null", "-"])
-        .stderr(Stdio::null());
-    let mut alone = { alone }.spawn().unwrap();
+    let mut alone = Command::new("ffmpeg");
+    alone.args(["-v", "error", "-nostdin", "-rw_timeout", "300000", "-protocol_whitelist", "file,http,tcp", "-i"]);
+    alone.arg(root.join("hls.mp4")).args(["-frames:v", "1", "-f", "null", "-"]).stderr(Stdio::null());
+    let mut alone = alone.spawn().unwrap();
     super::rig::until("the call of an unconfined ffmpeg", || called(&server).then_some(()));
     alone.kill().unwrap();
     alone.wait().unwrap();
