@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::house::{BY_HAND, ffmpeg, files, populate, thumbnails};
-use super::rig::Night;
+use super::rig::{Night, until};
 
 /// Whether somebody called since the last time.
 fn called(server: &TcpListener) -> bool {
@@ -83,7 +85,7 @@ fn h3_playlists_that_call_themselves_films_read_and_call_nothing() {
     alone.args(["-v", "error", "-nostdin", "-rw_timeout", "300000", "-protocol_whitelist", "file,http,tcp", "-i"]);
     alone.arg(root.join("hls.mp4")).args(["-frames:v", "1", "-f", "null", "-"]).stderr(Stdio::null());
     let mut alone = alone.spawn().unwrap();
-    super::rig::until("the call of an unconfined ffmpeg", || called(&server).then_some(()));
+    until("the call of an unconfined ffmpeg", || called(&server).then_some(()));
     alone.kill().unwrap();
     alone.wait().unwrap();
     called(&server);
@@ -100,40 +102,50 @@ fn h3_playlists_that_call_themselves_films_read_and_call_nothing() {
 fn h3_confinement_alone_leaves_no_second_file_and_no_network() {
     let night = Night::new(BY_HAND);
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let secret = night.path("secret.mp4");
-    ffmpeg("-f lavfi -i color=white:s=320x240:r=10:d=2 -c:v libx264 -preset ultrafast", &secret);
-    fs::set_permissions(night.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let run = |list: &str| {
+    let port = server.local_addr().unwrap().port();
+    let secret = night.path("secret.ts");
+    ffmpeg("-f lavfi -i testsrc=s=320x240:r=10:d=2 -c:v mpeg2video", &secret);
+    // As root it is nobody, who has to come here.
+    fs::set_permissions(night.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |mut command: Command, list: &str| {
         fs::write(night.path("list.m3u8"), list).unwrap();
         // Everything that ffmpeg itself could refuse is allowed.
-        let open = ["-protocol_whitelist", "file,http,tcp,crypto,data", "-allowed_extensions", "ALL", "-f", "hls"];
-        night
-            .command(&["__confined", "2000000000", "10", "ffmpeg", "-v", "error", "-nostdin"])
-            .args(open)
-            .args(["-i", "file:/dev/fd/0", "-frames:v", "1", "-f", "null", "-"])
-            .stdin(fs::File::open(night.path("list.m3u8")).unwrap())
-            .output()
-            .unwrap()
+        command.args(["-v", "error", "-nostdin", "-rw_timeout", "300000"]);
+        command.args(["-protocol_whitelist", "file,http,tcp", "-allowed_extensions", "ALL", "-f", "hls"]);
+        command.args(["-i", "file:/dev/fd/0", "-frames:v", "1", "-f", "null", "-"]);
+        command.stdin(fs::File::open(night.path("list.m3u8")).unwrap()).output().unwrap()
     };
-    let local = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\nfile:{}\n#EXT-X-ENDLIST\n", secret.display());
-    let output = run(&local);
+    let confined = || night.command(&["__confined", "2000000000", "10", "ffmpeg"]);
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n";
+    let local = format!("{head}file:{}\n#EXT-X-ENDLIST\n", secret.display());
+    let output = run(Command::new("ffmpeg"), &local);
+    assert!(output.status.success(), "the attack is real: {output:?}");
+    let output = run(confined(), &local);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("Too many open files"), "{said}");
-    let port = server.local_addr().unwrap().port();
-    let output =
-        run(&format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\nhttp://127.0.0.1:{port}/a\n#EXT-X-ENDLIST\n"));
+    assert!(!output.status.success() && said.contains("Error when loading first segment"), "{said}");
+    let remote = format!("{head}http://127.0.0.1:{port}/a\n#EXT-X-ENDLIST\n");
+    let mut alone = Command::new("ffmpeg");
+    alone.args(["-v", "error", "-nostdin", "-protocol_whitelist", "file,http,tcp", "-f", "hls", "-i"]);
+    alone.arg(night.path("list.m3u8")).args(["-frames:v", "1", "-f", "null", "-"]).stderr(Stdio::null());
+    fs::write(night.path("list.m3u8"), &remote).unwrap();
+    let mut alone = alone.spawn().unwrap();
+    until("the call of an unconfined ffmpeg: the attack is real", || called(&server).then_some(()));
+    alone.kill().unwrap();
+    alone.wait().unwrap();
+    called(&server);
+    let output = run(confined(), &remote);
     assert!(!output.status.success() && !called(&server), "{output:?}");
     // It may write no file, and as root it is nobody.
     fs::create_dir(night.path("open")).unwrap();
-    fs::set_permissions(night.path("open"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let confined = |program: &[&str]| {
+    fs::set_permissions(night.path("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    let other = |program: &[&str]| {
         let input = fs::File::open(&secret).unwrap();
         night.command(&["__confined", "2000000000", "10"]).args(program).stdin(input).output().unwrap()
     };
     let to = format!("of={}", night.path("open/file").display());
-    let output = confined(&["dd", "if=/dev/fd/0", &to, "count=1"]);
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(25), "{output:?}");
-    let output = confined(&["id", "-u"]);
+    let output = other(&["dd", "if=/dev/fd/0", &to, "count=1"]);
+    assert_eq!(output.status.signal(), Some(25), "SIGXFSZ: {output:?}");
+    let output = other(&["id", "-u"]);
     if nix::unistd::geteuid().is_root() {
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "65534");
     }
