@@ -27,7 +27,7 @@ fn begin(night: &Night) -> String {
 }
 
 fn operation(night: &Night, id: &str) -> Value {
-    ask(night, &["operations", "--json", id]).remove(0)
+    get(night, &format!("operations/{id}")).json()
 }
 
 fn stored(night: &Night) -> i64 {

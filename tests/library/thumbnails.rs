@@ -170,7 +170,7 @@ fn c6_a_program_that_hangs_is_ended_with_all_it_started() {
     until("the program", || (sleepers() == 2).then_some(()));
     let state = |wanted: &str| {
         let began = Instant::now();
-        until(wanted, || (ask(&night, &["operations", "--json", id])[0]["state"] == wanted).then_some(()));
+        until(wanted, || (get(&night, &format!("operations/{id}")).json()["state"] == wanted).then_some(()));
         assert!(began.elapsed() < Duration::from_secs(1), "{wanted}: {:?}", began.elapsed());
     };
     call(&night, "POST", &format!("operations/{id}/pause"), "", "");
