@@ -21,6 +21,9 @@ const WAITING: usize = 1_024;
 /// What comes within this time is looked at together.
 const TOGETHER: Duration = Duration::from_millis(200);
 
+/// How long a look may take to end.
+const LAST: Duration = Duration::from_secs(2);
+
 /// The way in.
 #[derive(Clone)]
 pub struct Feed {
@@ -76,7 +79,11 @@ pub(super) async fn run(library: Library, mut arrivals: mpsc::Receiver<Arrival>,
             done = &mut work => done,
             () = stop.cancelled() => {
                 pace.set(Order::End);
-                work.await
+                // One that hangs in a file system is left behind.
+                match tokio::time::timeout(LAST, &mut work).await {
+                    Ok(done) => done,
+                    Err(_) => return,
+                }
             }
         };
         if let Ok(Err(populate::Stopped::Ledger(error))) = done {
