@@ -123,7 +123,7 @@ fn h3_confinement_alone_leaves_no_second_file_and_no_network() {
     let output = run(confined(), &local);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("Error when loading first segment"), "{said}");
-    let remote = format!("{head}http://127.0.0.1:{port}/a\n#EXT-X-ENDLIST\n");
+    let remote = format!("{head}http://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n");
     let mut alone = Command::new("ffmpeg");
     alone.args(["-v", "error", "-nostdin", "-protocol_whitelist", "file,http,tcp", "-f", "hls", "-i"]);
     alone.arg(night.path("list.m3u8")).args(["-frames:v", "1", "-f", "null", "-"]).stderr(Stdio::null());

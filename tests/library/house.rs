@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::rig::Night;
+use super::rig::{Night, until};
 
 /// Nothing happens by itself.
 pub const BY_HAND: &str = "[library]\nenabled = false\n";
@@ -25,6 +25,7 @@ pub fn ask(night: &Night, args: &[&str]) -> Vec<Value> {
 
 /// Looks for files, waits, and gives the sentence of the report.
 pub fn populate(night: &Night) -> String {
+    ready(night);
     let over = ask(night, &["library", "populate", "--wait", "--json"]).remove(0);
     assert_eq!(over["state"], "completed", "{over}");
     over["report"]["detail"].as_str().unwrap().to_owned()
@@ -61,9 +62,14 @@ impl Answer {
     }
 }
 
+/// The agent's socket, once it answers there.
+pub fn ready(night: &Night) -> UnixStream {
+    until("the agent to answer", || UnixStream::connect(night.path("state/api.sock")).ok())
+}
+
 /// Calls a route below `/api/v1/` over the agent's socket.
 pub fn call(night: &Night, method: &str, route: &str, headers: &str, body: &str) -> Answer {
-    let mut stream = UnixStream::connect(night.path("state/api.sock")).unwrap();
+    let mut stream = ready(night);
     let length = body.len();
     write!(
         stream,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::house::{Answer, BY_HAND, FILM, ask, call, ffmpeg, files, get, populate, thumbnails};
+use super::house::{Answer, BY_HAND, FILM, ask, call, ffmpeg, files, get, populate, ready, thumbnails};
 use super::rig::{Night, until};
 
 /// How bright a picture is, 0 to 255, and how many pixels it has.
@@ -165,6 +165,7 @@ fn c6_a_program_that_hangs_is_ended_with_all_it_started() {
     // It pauses, goes on and ends within a second while such a program hangs.
     night.configure(&configured.replace("'1s'", "'600s'"));
     let agent = night.start_reading();
+    ready(&night);
     let begun = ask(&night, &["library", "thumbnails", "--force", "--json"]).remove(0);
     let id = begun["id"].as_str().unwrap();
     until("the program", || (sleepers() == 2).then_some(()));
