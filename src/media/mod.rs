@@ -5,6 +5,7 @@
 
 mod audio;
 mod ebml;
+pub mod facts;
 mod flac;
 mod gzip;
 mod image;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{json, to_value};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::correlate::Job;
 use crate::engine::intake::Onlooker;
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
+use crate::library::Library;
 use crate::operate::Operations;
 use crate::outbox::{Channels, Texts};
 use crate::probe::Probes;
@@ -41,6 +42,9 @@ const LINE_MAX: usize = 2_048;
 /// How often it is told how logmedic is.
 const PULSE: Duration = Duration::from_secs(5);
 
+/// Changes of the library within this time are told as one.
+const LIBRARY_PULSE: Duration = Duration::from_secs(1);
+
 /// What the interface shows and drives.
 pub struct Wanted {
     /// What is kept.
@@ -51,6 +55,8 @@ pub struct Wanted {
     pub orders: Orders,
     /// What takes time.
     pub operations: Operations,
+    /// The files under the roots.
+    pub library: Library,
     /// Delivers notifications.
     pub channels: Channels,
     /// What is looked at regularly.
@@ -202,11 +208,13 @@ fn spawn(
         book: wanted.book,
         orders: wanted.orders,
         operations: wanted.operations,
+        library: wanted.library,
         identity: identity.clone(),
         centre,
         door: way,
         system,
     };
+    let library = tell_of(hub.clone(), parts.library.changes(), stop.clone());
     let connected = hub.clone();
     let sampling = sampled.sample(stop.clone());
     let service = service(parts, Guard::new(guard, identity.clone()));
@@ -217,6 +225,7 @@ fn spawn(
         tokio::spawn(moving),
         tokio::spawn(pulse),
         tokio::spawn(sampling),
+        tokio::spawn(library),
     ]
 }
 
@@ -246,6 +255,26 @@ async fn pulse(hub: Hub, system: System, stop: CancellationToken) {
             let health = to_value(system.health().await).unwrap_or_default();
             hub.progress(Topic::System, "health", Kind::SystemStatus, health);
             hub.progress(Topic::Stats, "hub", Kind::Stats, to_value(hub.stats(false)).unwrap_or_default());
+        }
+    }
+}
+
+/// Tells who is connected that the library changed, at most once in a while.
+async fn tell_of(hub: Hub, mut changes: watch::Receiver<u64>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            }
+        }
+        if hub.has_clients() {
+            let changes = *changes.borrow_and_update();
+            hub.progress(Topic::Stats, "library", Kind::LibraryChanged, json!({"changes": changes}));
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LIBRARY_PULSE) => {}
         }
     }
 }
