@@ -8,6 +8,7 @@ pub mod events;
 pub mod identity;
 pub mod jobs;
 pub mod jsonl;
+pub mod library;
 pub mod notifications;
 pub mod operations;
 pub mod outbox;
