@@ -5,6 +5,7 @@
 
 mod bot;
 mod case;
+mod damage;
 mod flow;
 pub mod intake;
 mod jobs;

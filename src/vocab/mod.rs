@@ -1,6 +1,7 @@
 //! Names the words that three rooms or more speak. Pure; imports no other room.
 
 mod class;
+mod damage;
 mod ids;
 mod meter;
 mod notice;
@@ -13,6 +14,7 @@ mod secret;
 mod text;
 
 pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, SubjectKind, UnknownWord};
+pub use damage::{Bad, Damage, INTEGRITY_RULE};
 pub use ids::{Id, Rng};
 pub use meter::Meter;
 pub use notice::{Level, Notice, Stage, StepTold, Story};
