@@ -41,7 +41,7 @@ pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
                 Found::new(State::Short, format!("it should be {missing} bytes longer")).with("missing_bytes", missing)
             );
         }
-        (at, parts) = (end + end % 2, parts + 1);
+        (at, parts) = (end.saturating_add(end % 2), parts + 1);
         let next = source.bytes::<12>(at)?;
         match next {
             Some(next) if &next[..4] == b"RIFF" && &next[8..12] == b"AVIX" && parts < MAX_PARTS => {}
@@ -64,7 +64,7 @@ fn chunks(
     let (mut at, mut inner) = (start + 12, None);
     let stop = end.min(source.len());
     for _ in 0..MAX_CHUNKS {
-        if at + 8 > stop {
+        if at.saturating_add(8) > stop {
             break;
         }
         let Some(head) = source.bytes::<8>(at)? else { break };
@@ -88,11 +88,11 @@ fn chunks(
             inner = Some(next <= source.len());
         }
         // A chunk that leaves its own stretch: damage, where the stretch itself is complete.
-        if next > end + SLACK && end <= source.len() && name != b"data" {
+        if next > end.saturating_add(SLACK) && end <= source.len() && name != b"data" {
             let why = format!("a chunk at byte {at} is larger than what it stands in");
             return Ok((Some(Found::new(State::Broken, why).with("offset", at)), inner));
         }
-        at = next + next % 2;
+        at = next.saturating_add(next % 2);
     }
     Ok((None, inner))
 }

@@ -276,6 +276,16 @@ fn large_sound_files_have_their_sizes_elsewhere() {
 }
 
 #[test]
+fn sizes_at_the_end_of_all_numbers_are_claims_like_others() {
+    let mut wav = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
+    wav.extend([0xff; 24]);
+    wav.extend(b"data\xff\xff\xff\xff");
+    wav.extend([0; 64]);
+    assert_ne!(cheap(&wav, "a.wav"), State::Sound);
+    assert_ne!(check(&mut Cursor::new(&wav), u64::MAX, "a.wav").state, State::Sound);
+}
+
+#[test]
 fn a_stop_ends_the_look_without_a_verdict() {
     let bytes = gz();
     let mut calls = 0;
