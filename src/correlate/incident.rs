@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{Captures, Class, Id, Severity, Subject};
+use crate::vocab::{Bad, Captures, Class, Id, Severity, Subject};
 
 /// Lines of one class and subject this close together (on the bot's clock) are one fault, also after it ended.
 pub const SAME_FAULT: TimeDelta = TimeDelta::seconds(30);
@@ -42,6 +42,9 @@ pub struct Facts {
     pub size: Option<u64>,
     /// How long the server asked to wait, in seconds.
     pub retry_after: Option<u64>,
+    /// The file as it was when a check proved it bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<Box<Bad>>,
 }
 
 impl Facts {
@@ -58,6 +61,7 @@ impl Facts {
             file_path: text("file_path"),
             size: number("size"),
             retry_after: number("retry_after"),
+            bad: None,
         }
     }
 

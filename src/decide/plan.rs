@@ -121,5 +121,5 @@ fn fetch(facts: &Facts, policy: &Policy) -> Option<Step> {
 }
 
 fn expect(facts: &Facts) -> Expect {
-    Expect { size: facts.size, sha256: None }
+    Expect { size: facts.size, sha256: None, bad: facts.bad.clone() }
 }

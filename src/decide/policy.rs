@@ -27,6 +27,8 @@ pub struct Policy {
     pub fallback: Fallback,
     /// Origin of the Bot API server the bot uses.
     pub bot_api: String,
+    /// Whether a file that a check proved bad is moved aside though it cannot be fetched again.
+    pub quarantine_unknown: bool,
     /// Whether `[command.redownload]` is configured.
     pub redownload_command: bool,
     /// The longest a download may take.
@@ -129,6 +131,7 @@ impl Default for Policy {
             server_restart: None,
             fallback: Fallback::Alert,
             bot_api: "https://api.telegram.org".into(),
+            quarantine_unknown: false,
             redownload_command: false,
             download_limit: Duration::from_secs(2 * 3600),
             stall: StallLimits::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{Evidence, Id, Strategy};
+use crate::vocab::{Bad, Evidence, Id, Strategy};
 
 /// One piece of work for `heal`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,9 @@ pub struct Expect {
     /// Its SHA-256 in lower-case hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The file that was proven bad: if that one stands there, it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<Box<Bad>>,
 }
 
 /// What the system showed.

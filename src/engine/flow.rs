@@ -105,6 +105,9 @@ impl State {
 
     /// The system shows the fault.
     fn fault(&mut self, id: Id, step: &Step, answer: Answer, out: &mut Vec<Effect>) {
+        if self.leaves_alone(id, step, &answer, out) {
+            return;
+        }
         let Some(case) = self.cases.get_mut(&id) else { return };
         let first = !std::mem::replace(&mut case.confirmed, true);
         case.before.entry(step.strategy().as_str()).or_insert_with(|| answer.evidence.into());

@@ -164,7 +164,7 @@ impl State {
         let asked = self.tasks.values().any(|owner| *owner == Owner::Job(id));
         let Some(path) = self.jobs.get(id).filter(|_| !asked).and_then(|job| job.facts.wanted()) else { return };
         let path = path.to_owned();
-        let expect = Expect { size: self.jobs.get(id).and_then(|job| job.facts.size), sha256: None };
+        let expect = Expect { size: self.jobs.get(id).and_then(|job| job.facts.size), ..Expect::default() };
         let task = self.new_id();
         self.tasks.insert(task, Owner::Job(id));
         let work = Work::Look(Question::Download { path, expect });

@@ -7,6 +7,7 @@ mod around;
 mod backlog;
 mod bot;
 mod case;
+mod damage;
 mod flow;
 pub mod intake;
 mod jobs;

@@ -39,6 +39,10 @@ impl State {
                 (!self.cases.contains_key(incident)).then_some((RowKind::Incident, *incident))
             }
             Order::RetryJob { job } => self.jobs.get(*job).is_none().then_some((RowKind::Job, *job)),
+            Order::Damaged(news) => {
+                let job = news.job.filter(|job| self.jobs.get(*job).is_none())?;
+                Some((RowKind::Job, job))
+            }
             Order::RegisterJob(_) => None,
         }
     }
@@ -78,6 +82,7 @@ impl State {
             }
             Order::Approve { incident, by } => self.approve(incident, &by, out),
             Order::Reject { incident, by } => self.reject(incident, &by, out),
+            Order::Damaged(news) => self.damaged(*news, out),
             Order::RegisterJob(new) => self.register(*new),
             Order::RetryJob { job } => self.retry_job(job, out),
         }

@@ -161,7 +161,7 @@ impl State {
         if well_for >= self.policy.retry.reset_after { 0 } else { case.carry + case.attempt.max(1) }
     }
 
-    fn forget_oldest_ended(&mut self) {
+    pub(super) fn forget_oldest_ended(&mut self) {
         if self.cases.len() < OPEN_MAX + ENDED_MAX {
             return;
         }
@@ -172,7 +172,7 @@ impl State {
     }
 
     /// Starts to work on a new case.
-    fn begin(&mut self, id: Id, out: &mut Vec<Effect>) {
+    pub(super) fn begin(&mut self, id: Id, out: &mut Vec<Effect>) {
         let Some(case) = self.cases.get(&id) else { return };
         if case.mode == Mode::Off {
             let detail = format!("the mode of {} is off", case.incident.class);

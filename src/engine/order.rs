@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::vocab::Id;
+use crate::vocab::{Damage, Id};
 
 /// A person's (or program's) word about one thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,8 @@ pub enum Order {
     },
     /// A download that a program tells of.
     RegisterJob(Box<NewJob>),
+    /// A file was proven bad.
+    Damaged(Box<Damage>),
     /// Fetch a download again.
     RetryJob {
         /// Which.

@@ -7,6 +7,12 @@ use super::{Found, State};
 
 /// Elements looked at; a day of video has about a million blocks, and blocks are only walked where sizes are unknown.
 const MAX_ELEMENTS: u32 = 4_000_000;
+/// A cheap look proves the checksums of elements up to this many bytes; clusters hold the film, and are left to a deep one.
+const CHEAP_CRC: u64 = 4 << 20;
+/// Every so many clusters one is walked through by a cheap look. Clusters hold some seconds of film.
+const CLUSTER_STEP: u32 = 32;
+/// How far behind something odd it is searched for more of the film.
+const MAX_SEARCH: u64 = 4 << 20;
 const EBML: u32 = 0x1a45_dfa3;
 const SEGMENT: u32 = 0x1853_8067;
 const CLUSTER: u32 = 0x1f43_b675;
@@ -21,6 +27,31 @@ struct Element {
     body: u64,
     /// `None`: not said, it ends where its kind cannot go on.
     size: Option<u64>,
+}
+
+impl Element {
+    /// Whether it may stand in a cluster: Timestamp, Position, PrevSize; SilentTracks, SimpleBlock, BlockGroup, EncryptedBlock.
+    fn is_of_cluster(&self) -> bool {
+        match self.id {
+            0xe7 | 0xa7 | 0xab => self.size.is_some_and(|size| size <= 8),
+            0x5854 | 0xa3 | 0xa0 | 0xaf => self.size.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the mark of a cluster stands somewhere behind `at`, as far as is looked.
+fn holds_cluster(source: &mut Source<'_>, at: u64) -> io::Result<bool> {
+    let (mut last, mut found) = (0u32, false);
+    let end = source.len().min(at.saturating_add(MAX_SEARCH));
+    source.stream(at, end, |block| {
+        for byte in block {
+            last = (last << 8) | u32::from(*byte);
+            found |= last == CLUSTER;
+        }
+        !found
+    })?;
+    Ok(found)
 }
 
 /// The element at `at`. `Err(None)`: cut; `Err(Some)`: damaged.
@@ -51,6 +82,8 @@ struct Seen {
     elements: u32,
     tracks: bool,
     clusters: u32,
+    /// What stands here is nothing that may stand here.
+    odd: Option<u64>,
 }
 
 pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
@@ -68,7 +101,7 @@ pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
         match element(source, at)? {
             Ok(segment) if segment.id == SEGMENT => break segment,
             Ok(Element { id: VOID | CRC32, body, size: Some(size) }) if body.saturating_add(size) < len => {
-                at = body + size
+                at = body + size;
             }
             Err(None) => return Ok(Found::new(State::Short, "it is cut before its segment")),
             _ => return Ok(Found::new(State::Broken, "no segment stands behind the EBML header").with("offset", at)),
@@ -85,7 +118,15 @@ pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
     };
     let mut seen = Seen::default();
     if let Some(bad) = children(source, &mut seen, segment.body, end)? {
-        return Ok(bad.with("clusters", seen.clusters));
+        // Without a size of the segment something may stand behind its end: then no more of it follows.
+        let odd = seen.odd.filter(|_| segment.size.is_none() && seen.clusters > 0);
+        let found = match odd {
+            Some(at) if !holds_cluster(source, at)? => {
+                Found::new(State::Unknown, "behind the last whole element stands something else").with("offset", at)
+            }
+            _ => bad,
+        };
+        return Ok(found.with("clusters", seen.clusters));
     }
     let found = match (&seen, segment.size) {
         (Seen { tracks: false, .. }, _) => Found::new(State::Broken, "it describes no tracks"),
@@ -114,11 +155,16 @@ fn children(source: &mut Source<'_>, seen: &mut Seen, start: u64, end: u64) -> i
                     Found::new(State::Short, format!("an element is cut at byte {at}")).with("offset", at),
                 ));
             }
-            Err(Some(why)) => return Ok(Some(Found::new(State::Broken, why).with("offset", at))),
+            Err(Some(why)) => {
+                seen.odd = Some(at);
+                return Ok(Some(Found::new(State::Broken, why).with("offset", at)));
+            }
         };
         let top = TOP.contains(&child.id);
-        // Inside a cluster of unknown size its blocks follow; outside only what a segment may hold.
-        if !top && !in_cluster && child.id != VOID && child.id != CRC32 {
+        // Inside a cluster of unknown size its blocks follow; outside only what a segment may hold, or something newer.
+        let fits = top || child.id == VOID || child.id == CRC32 || (in_cluster && child.is_of_cluster());
+        if !fits && !followed(source, &child, end)? {
+            seen.odd = Some(at);
             return Ok(Some(
                 Found::new(State::Broken, format!("what stands at byte {at} belongs to no Matroska segment"))
                     .with("offset", at),
@@ -145,8 +191,68 @@ fn children(source: &mut Source<'_>, seen: &mut Seen, start: u64, end: u64) -> i
                         .with("missing_bytes", missing),
                 ));
             }
-            Some(size) => child.body + size,
+            Some(size) => {
+                let stop = child.body + size;
+                if top && let Some(bad) = inside(source, seen, &child, stop)? {
+                    return Ok(Some(bad.with("offset", at)));
+                }
+                stop
+            }
         };
+    }
+    Ok(None)
+}
+
+/// Whether an element that we do not know ends where a known one begins, or everything ends: then it is skipped, as the
+/// format wants it.
+fn followed(source: &mut Source<'_>, child: &Element, end: u64) -> io::Result<bool> {
+    let Some(next) = child.size.and_then(|size| child.body.checked_add(size)).filter(|next| *next <= end) else {
+        return Ok(false);
+    };
+    Ok(next == end || matches!(element(source, next)?, Ok(next) if TOP.contains(&next.id) || next.id == VOID))
+}
+
+/// Looks into an element: its checksum, where it begins with one; for a few clusters whether their blocks add up.
+fn inside(source: &mut Source<'_>, seen: &mut Seen, child: &Element, stop: u64) -> io::Result<Option<Found>> {
+    let cluster = child.id == CLUSTER;
+    let size = stop - child.body;
+    let proven = source.deep() || (!cluster && size <= CHEAP_CRC);
+    if proven
+        && let Ok(Element { id: CRC32, body, size: Some(4) }) = element(source, child.body)?
+        && body + 4 <= stop
+        && let Some(wanted) = source.bytes::<4>(body)?
+    {
+        let mut crc = crc32fast::Hasher::new();
+        source.stream(body + 4, stop, |block| {
+            crc.update(block);
+            true
+        })?;
+        let right = crc.finalize() == u32::from_le_bytes(wanted);
+        let bad = || Found::new(State::Broken, format!("the checksum of an element of {size} bytes is wrong"));
+        return Ok((!right).then(bad));
+    }
+    // Spread over the file without knowing how many there are: all at first, then ever fewer.
+    let looked =
+        cluster && (source.deep() || seen.clusters.is_power_of_two() || seen.clusters.is_multiple_of(CLUSTER_STEP));
+    if !looked {
+        return Ok(None);
+    }
+    let mut at = child.body;
+    while at < stop {
+        seen.elements += 1;
+        if seen.elements > MAX_ELEMENTS {
+            return Ok(None);
+        }
+        match element(source, at)? {
+            Ok(Element { body, size: Some(size), .. }) if body.saturating_add(size) <= stop => at = body + size,
+            // Nothing in a cluster has an unknown size.
+            _ => {
+                return Ok(Some(
+                    Found::new(State::Broken, format!("the blocks of a cluster do not add up at byte {at}"))
+                        .with("byte", at),
+                ));
+            }
+        }
     }
     Ok(None)
 }

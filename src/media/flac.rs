@@ -2,18 +2,20 @@
 
 use std::io;
 
-use super::source::Source;
+use super::source::{Source, be32};
 use super::{Found, State};
 
 /// Metadata blocks looked at; covers and cue sheets make a dozen.
 const MAX_BLOCKS: u32 = 4096;
 /// How far before the end the last frame may begin: eight channels of 24 bits, 16,384 samples, and then some.
 const LAST_FRAME: u64 = 512 << 10;
+/// The smallest frame: head, one constant channel, checksum.
+const MIN_FRAME: usize = 10;
 /// Frame beginnings tried; a file made to look like thousands of them must not cost minutes.
 const MAX_CANDIDATES: u32 = 64;
 
 pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
-    let mut at = 4u64;
+    let (mut at, description) = (4u64, source.bytes::<34>(8)?.unwrap_or([0; 34]));
     for count in 0..MAX_BLOCKS {
         let Some(head) = source.bytes::<4>(at)? else { break };
         let size = u64::from(u32::from_be_bytes([0, head[1], head[2], head[3]]));
@@ -28,13 +30,16 @@ pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
             break;
         }
         if head[0] & 0x80 != 0 {
-            return frames(source, at);
+            return frames(source, at, description);
         }
     }
     Ok(Found::new(State::Short, "it is cut inside its metadata"))
 }
 
-fn frames(source: &mut Source<'_>, start: u64) -> io::Result<Found> {
+fn frames(source: &mut Source<'_>, start: u64, description: [u8; 34]) -> io::Result<Found> {
+    // Samples in a block, and in all (36 bits; 0: not known).
+    let block = u64::from(u16::from_be_bytes([description[0], description[1]]));
+    let total = Some(u64::from(description[13] & 0xf) << 32 | u64::from(be32(&description, 14))).filter(|all| *all > 0);
     match source.bytes::<2>(start)? {
         Some([0xff, second]) if second & 0xfe == 0xf8 => {}
         Some(_) => {
@@ -46,10 +51,7 @@ fn frames(source: &mut Source<'_>, start: u64) -> io::Result<Found> {
     let mut tail = vec![0; usize::try_from(source.len() - from).unwrap_or(0)];
     let got = source.read_at(from, &mut tail)?;
     tail.truncate(got);
-    // An ID3v1 tag may stand behind the last frame.
-    if tail.len() > 128 && tail[tail.len() - 128..].starts_with(b"TAG") {
-        tail.truncate(tail.len() - 128);
-    }
+    tail.truncate(tail.len() - super::frames::tags(&tail).min(tail.len()));
     // The CRC-16 of a whole frame, its own CRC included, is 0. One pass from the end: a frame that begins at any
     // sync mark and runs to the end of the file proves that the file ends where a frame does.
     let mut candidates = 0;
@@ -63,11 +65,30 @@ fn frames(source: &mut Source<'_>, start: u64) -> io::Result<Found> {
             return Ok(Found::new(State::Unknown, "its end looks like very many frames"));
         }
         source.pulse()?;
-        if crc16(&tail[at..]) == 0 {
+        let (whole, early) = crc16(&tail[at..]);
+        if whole {
             return Ok(Found::new(State::Sound, "the metadata is complete and the last frame's checksum is right"));
+        }
+        // The frame that holds the last sample begins here, or a frame ends somewhere behind here and none follows: its end
+        // is missing, or something stands behind it.
+        let last = total.is_some_and(|total| last_sample(&tail[at..], block) >= total);
+        if last || (total.is_none() && candidates == 1 && early) {
+            return Ok(Found::new(State::Unknown, "the last frame is there, but the file does not end with it"));
         }
     }
     Ok(Found::new(State::Short, "no complete frame stands at its end"))
+}
+
+/// The number of the sample behind this frame's last one, where its header counts it.
+fn last_sample(frame: &[u8], block: u64) -> u64 {
+    let first = frame[4];
+    let extra = if first < 0x80 { 0 } else { first.leading_ones().saturating_sub(1) as usize };
+    let mask = if first < 0x80 { 0x7f } else { 0x7f_u8.checked_shr(first.leading_ones()).unwrap_or(0) };
+    let more = frame.get(5..5 + extra).unwrap_or_default();
+    let number = more.iter().fold(u64::from(first & mask), |sum, byte| (sum << 6) | u64::from(byte & 0x3f));
+    // The lowest bit of the sync code says whether samples or frames are counted.
+    let before = if frame[1] & 1 == 1 { number } else { number.saturating_mul(block) };
+    before.saturating_add(block)
 }
 
 /// Whether the frame header that begins here has the right CRC-8; its length follows from its own fields.
@@ -96,13 +117,15 @@ fn crc8(bytes: &[u8]) -> u8 {
     })
 }
 
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(
-            crc ^ (u16::from(*byte) << 8),
-            |crc: u16, _| {
-                if crc & 0x8000 != 0 { (crc << 1) ^ 0x8005 } else { crc << 1 }
-            },
-        )
-    })
+/// Whether the CRC-16 of all of it is 0; and whether that of a part is, which is long enough for a frame.
+fn crc16(bytes: &[u8]) -> (bool, bool) {
+    let (mut crc, mut early) = (0u16, false);
+    for (place, byte) in bytes.iter().enumerate() {
+        crc ^= u16::from(*byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x8005 } else { crc << 1 };
+        }
+        early |= crc == 0 && place > MIN_FRAME;
+    }
+    (crc == 0, early)
 }

@@ -1,12 +1,14 @@
-//! Walks the small formats: JPEG, PNG, GIF, RIFF and the end of PDF.
+//! Walks the small formats: JPEG, PNG, GIF and the end of PDF.
 
 use std::io::{self, Read};
 
-use super::source::{Source, be32, le32};
+use super::source::{Source, be32};
 use super::{Found, State};
 
 /// Bytes of a JPEG looked through for its end; no camera writes more.
 const JPEG_LIMIT: u64 = 512 << 20;
+/// So far it is looked for the next marker where none stands.
+const JPEG_ODD: u64 = 64 << 10;
 /// Chunks of a PNG looked at.
 const MAX_CHUNKS: u32 = 1 << 20;
 /// Segments of a JPEG looked at.
@@ -18,15 +20,30 @@ const PDF_TAIL: u64 = 1024;
 pub(super) fn jpeg(source: &mut Source<'_>) -> io::Result<Found> {
     let len = source.len().min(JPEG_LIMIT);
     let (mut at, mut frame, mut scan) = (2u64, false, false);
+    // Where bytes stand between two segments that belong to neither: readers skip them, so they prove no damage.
+    let mut odd = None;
     for _ in 0..MAX_SEGMENTS {
         let Some([mark, code]) = source.bytes::<2>(at)? else { break };
         if mark != 0xff {
-            return Ok(Found::new(State::Broken, format!("no marker stands at byte {at}")).with("offset", at));
+            let near = len.min(at + JPEG_ODD);
+            match next_marker(source, at, near)? {
+                Some(next) if odd.is_none() => (odd, at) = (Some(at), next),
+                _ => {
+                    return Ok(Found::new(State::Broken, format!("no marker stands at byte {at}")).with("offset", at));
+                }
+            }
+            continue;
         }
         match code {
             0xff => at += 1, // Fill bytes may stand before a marker.
             0xd9 if frame && scan => {
-                let found = Found::new(State::Sound, "frame, scan and end mark are there");
+                let found = match odd {
+                    None => Found::new(State::Sound, "frame, scan and end mark are there"),
+                    Some(place) => {
+                        let why = format!("frame, scan and end mark are there, but odd bytes stand at {place}");
+                        Found::new(State::Unknown, why).with("offset", place)
+                    }
+                };
                 return Ok(if at + 2 < len { found.with("trailing_bytes", len - at - 2) } else { found });
             }
             0xd9 => return Ok(Found::new(State::Broken, "it ends before any picture").with("offset", at)),
@@ -106,22 +123,6 @@ pub(super) fn png(source: &mut Source<'_>) -> io::Result<Found> {
     Ok(Found::new(State::Unknown, format!("it has more than {MAX_CHUNKS} chunks")))
 }
 
-/// The one size at the start of AVI, WAV and WebP.
-pub(super) fn riff(source: &mut Source<'_>) -> io::Result<Found> {
-    let Some(head) = source.bytes::<12>(0)? else { return Ok(Found::new(State::Short, "the RIFF header is cut")) };
-    let claimed = u64::from(le32(&head, 4)) + 8;
-    // Recorders that never came back to write the size leave 0 or ones.
-    if claimed == 8 || claimed == 0xffff_ffff + 8 {
-        return Ok(Found::new(State::Unknown, "its header does not say how long it is"));
-    }
-    Ok(if claimed > source.len() {
-        let missing = claimed - source.len();
-        Found::new(State::Short, format!("it should be {missing} bytes longer")).with("missing_bytes", missing)
-    } else {
-        Found::new(State::Sound, "it is as long as its header says")
-    })
-}
-
 /// The end mark of a PDF.
 pub(super) fn pdf(source: &mut Source<'_>) -> io::Result<Found> {
     let from = source.len().saturating_sub(PDF_TAIL);
@@ -154,6 +155,8 @@ fn gif_blocks(input: &mut impl Read) -> io::Result<Found> {
     // Every turn reads at least one byte: the file bounds the loop.
     loop {
         match byte(input)? {
+            // Some writers leave a zero between blocks; readers pass over it.
+            0 => continue,
             0x21 => {
                 byte(input)?;
             }

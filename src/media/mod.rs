@@ -3,13 +3,16 @@
 //! Every size in a file is a claim of whoever wrote it: it is compared with the file, never allocated, and each
 //! loop has a bound. What cannot be told is [`State::Unknown`], never guessed.
 
-mod audio;
 mod ebml;
 pub mod facts;
 mod flac;
+mod frames;
 mod gzip;
 mod image;
 mod mp4;
+mod ogg;
+mod riff;
+mod samples;
 mod source;
 mod zip;
 
@@ -38,10 +41,14 @@ pub enum Kind {
     Png,
     /// FLAC.
     Flac,
-    /// RIFF: avi, wav, webp.
+    /// RIFF and RF64: avi, wav, webp.
     Riff,
     /// MP3 or another MPEG audio stream.
     Mp3,
+    /// AAC as a stream (ADTS).
+    Aac,
+    /// An MPEG transport stream.
+    Ts,
     /// Ogg: Vorbis, Opus (Telegram's voice messages), Theora.
     Ogg,
     /// GIF.
@@ -52,6 +59,8 @@ pub enum Kind {
     Html,
     /// JSON.
     Json,
+    /// A kind of media or archive that is known, but not walked.
+    Other,
     /// No byte at all.
     Empty,
     /// None of these.
@@ -125,22 +134,55 @@ impl Found {
     }
 }
 
-/// Extensions that promise one of the kinds we can walk, with the kinds they may turn out to be.
-const PROMISES: [(&[&str], &[Kind]); 10] = [
-    (&["mp4", "m4v", "m4a", "mov", "3gp", "heic", "avif"], &[Kind::Mp4, Kind::Mkv, Kind::Riff]),
-    (&["mkv", "webm", "mka", "mk3d"], &[Kind::Mkv, Kind::Mp4]),
-    (&["jpg", "jpeg", "png", "webp"], &[Kind::Jpeg, Kind::Png, Kind::Riff, Kind::Mp4]),
-    (&["zip", "cbz", "epub", "docx", "xlsx", "apk", "jar"], &[Kind::Zip]),
-    (&["gz", "tgz"], &[Kind::Gzip]),
-    (&["flac"], &[Kind::Flac, Kind::Mp3]), // An ID3 tag may stand before the FLAC mark.
-    (&["avi", "wav"], &[Kind::Riff]),
-    (&["pdf"], &[Kind::Pdf]),
-    (&["ogg", "oga", "opus"], &[Kind::Ogg]),
-    (&["gif"], &[Kind::Gif, Kind::Mp4]), // Telegram saves animations as mp4, and bots keep the name.
+/// Extensions that promise media. Which kind of them a file really is proves nothing: players look at the first bytes, and
+/// many a camera and site names an MP4 `.avi` or a JPEG `.heic`.
+const MEDIA: [&str; 36] = [
+    "mp4", "m4v", "m4a", "mov", "3gp", "heic", "avif", "mkv", "webm", "mka", "mk3d", "jpg", "jpeg", "png", "webp",
+    "flac", "avi", "wav", "ogg", "oga", "opus", "gif", "mp3", "ts", "m2ts", "mts", "aac", "heif", "ogv", "ogx", "m4b",
+    "mp2", "f4v", "qt", "3g2", "apng",
 ];
-
-/// Further extensions of media: nothing is walked, but neither emptiness nor a web page is right.
-const MEDIA: [&str; 6] = ["mp3", "ts", "rar", "7z", "tar", "aac"];
+/// Extensions of media whose first bytes are one of the kinds that we know, of whatever writer.
+const MARKED: [&str; 27] = [
+    "mp4", "m4v", "m4a", "mov", "3gp", "heic", "avif", "mkv", "webm", "mka", "mk3d", "jpg", "jpeg", "png", "webp",
+    "flac", "avi", "wav", "ogg", "oga", "opus", "gif", "heif", "ogv", "m4b", "3g2", "apng",
+];
+/// Extensions that promise an archive or a document, with the kinds they may turn out to be.
+const PROMISES: [(&[&str], Kind); 3] = [
+    (&["zip", "cbz", "epub", "docx", "xlsx", "apk", "jar"], Kind::Zip),
+    (&["gz", "tgz"], Kind::Gzip),
+    (&["pdf"], Kind::Pdf),
+];
+/// Archives that are not walked: neither emptiness nor a web page is right.
+const ARCHIVES: [&str; 3] = ["rar", "7z", "tar"];
+/// First bytes of other media and archives: what has one of these is what it is, whatever its name.
+const OTHERS: [&[u8]; 26] = [
+    b"FLV\x01",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    b"\0\0\x01\xba",
+    b"\0\0\x01\xb3",
+    b"\0\0\x01",
+    b"\0\0\0\x01",
+    b".RMF",
+    b"FORM",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\xff\x0a",
+    b"\0\0\0\x0cJXL ",
+    b"\0\0\0\x0cjP  ",
+    b"8BPS",
+    b"Rar!\x1a\x07",
+    b"7z\xbc\xaf\x27\x1c",
+    b"\xfd7zXZ\0",
+    b"BZh",
+    b"\x28\xb5\x2f\xfd",
+    b"MThd",
+    b"\x0b\x77",
+    b"\xd0\xcf\x11\xe0",
+    b"riff\x2e\x91\xcf\x11",
+    b"\x7f\xfe\x80\x01",
+    b"wvpk",
+];
 
 /// Judges the file in `reader`, `len` bytes long; `name` is only used for its extension.
 pub fn check<R: Read + Seek>(reader: &mut R, len: u64, name: &str) -> Verdict {
@@ -172,13 +214,19 @@ pub fn check_with<R: Read + Seek>(
 #[must_use]
 pub fn is_media_name(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, last)| last.to_ascii_lowercase()).unwrap_or_default();
-    let extension = extension.as_str();
-    MEDIA.contains(&extension) || PROMISES.iter().any(|(names, _)| names.contains(&extension))
+    promises(&extension)
+}
+
+fn promises(extension: &str) -> bool {
+    MEDIA.contains(&extension) || ARCHIVES.contains(&extension) || promised(extension).is_some()
+}
+
+fn promised(extension: &str) -> Option<Kind> {
+    PROMISES.iter().find(|(names, _)| names.contains(&extension)).map(|(_, kind)| *kind)
 }
 
 fn judge(source: &mut Source<'_>, kind: Kind, extension: &str) -> std::io::Result<Found> {
-    let promise = PROMISES.iter().find(|(names, _)| names.contains(&extension)).map(|(_, kinds)| *kinds);
-    let media = promise.is_some() || MEDIA.contains(&extension);
+    let media = promises(extension);
     if kind == Kind::Empty {
         let state = if media { State::Broken } else { State::Unknown };
         return Ok(Found::new(state, "it is empty"));
@@ -187,9 +235,11 @@ fn judge(source: &mut Source<'_>, kind: Kind, extension: &str) -> std::io::Resul
         let what = if kind == Kind::Html { "a web page" } else { "a JSON answer" };
         return Ok(Found::new(State::Broken, format!("it is {what} saved as .{extension}")));
     }
-    if let Some(kinds) = promise
-        && !kinds.contains(&kind)
-    {
+    let foreign = match promised(extension) {
+        Some(wanted) => kind != wanted && kind == Kind::Unknown,
+        None => kind == Kind::Unknown && MARKED.contains(&extension),
+    };
+    if foreign {
         return Ok(Found::new(State::Broken, format!("it does not begin as a .{extension} file does")));
     }
     match kind {
@@ -199,13 +249,15 @@ fn judge(source: &mut Source<'_>, kind: Kind, extension: &str) -> std::io::Resul
         Kind::Gzip => gzip::walk(source),
         Kind::Jpeg => image::jpeg(source),
         Kind::Png => image::png(source),
-        Kind::Riff => image::riff(source),
+        Kind::Riff => riff::walk(source),
         Kind::Flac => flac::walk(source),
         Kind::Pdf => image::pdf(source),
-        Kind::Mp3 => audio::mp3(source),
-        Kind::Ogg => audio::ogg(source),
+        Kind::Mp3 => frames::mp3(source),
+        Kind::Aac => frames::aac(source),
+        Kind::Ts => frames::ts(source),
+        Kind::Ogg => ogg::ogg(source),
         Kind::Gif => image::gif(source),
-        Kind::Html | Kind::Json | Kind::Empty | Kind::Unknown => {
+        Kind::Html | Kind::Json | Kind::Other | Kind::Empty | Kind::Unknown => {
             Ok(Found::new(State::Unknown, "nothing in this kind of file tells whether it is whole"))
         }
     }
@@ -227,15 +279,38 @@ fn sniff(source: &mut Source<'_>, extension: &str) -> std::io::Result<Kind> {
         [0x89, b'P', b'N', b'G', ..] => Kind::Png,
         [b'f', b'L', b'a', b'C', ..] => Kind::Flac,
         [b'R', b'I', b'F', b'F', ..] => Kind::Riff,
-        [b'I', b'D', b'3', ..] => Kind::Mp3,
+        [b'R', b'F' | b'I', b'6' | b'F', b'4' | b'X', ..] | [b'B', b'W', b'6', b'4', ..] => {
+            if head.starts_with(b"RIFX") { Kind::Other } else { Kind::Riff }
+        }
+        [b'I', b'D', b'3', ..] => tagged(source)?,
         [b'%', b'P', b'D', b'F', ..] => Kind::Pdf,
         [b'O', b'g', b'g', b'S', ..] => Kind::Ogg,
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Kind::Gif,
         [_, _, _, _, name @ ..] if mp4::begins(name) => Kind::Mp4,
-        [0xff, second, ..] if second & 0xe0 == 0xe0 => Kind::Mp3,
+        [0xff, second, ..] if second & 0xf6 == 0xf0 => Kind::Aac,
+        // A text in UTF-16 begins with ff fe, which no layer of MPEG has.
+        [0xff, second, ..] if second & 0xe0 == 0xe0 && second & 6 != 0 => Kind::Mp3,
+        head if frames::packets(head).is_some() => Kind::Ts,
+        head if OTHERS.iter().any(|mark| head.starts_with(mark)) => Kind::Other,
+        // Tar has its mark within its first head.
+        head if head.get(257..262) == Some(b"ustar") => Kind::Other,
+        // Readers of PDF look for its mark behind anything; a program may stand before an archive.
+        head if extension == "pdf" && head.windows(5).any(|five| five == b"%PDF-") => Kind::Pdf,
+        head if promised(extension) == Some(Kind::Zip) && zip::ends(source)? && text(head, extension) != Kind::Html => {
+            Kind::Zip
+        }
         _ => text(head, extension),
     };
     Ok(kind)
+}
+
+/// What stands behind an ID3v2 tag.
+fn tagged(source: &mut Source<'_>) -> std::io::Result<Kind> {
+    let Some(at) = frames::behind_tag(source)? else { return Ok(Kind::Mp3) };
+    Ok(match source.bytes::<2>(at)? {
+        Some([0xff, second]) if second & 0xf6 == 0xf0 => Kind::Aac,
+        _ => Kind::Mp3,
+    })
 }
 
 /// A page or an answer saved in place of the file begins with one of these.

@@ -100,6 +100,42 @@ impl Read for Section<'_, '_> {
     }
 }
 
+/// Entries of a table of big-endian numbers, read block by block.
+pub(super) struct Table {
+    at: u64,
+    end: u64,
+    width: usize,
+    block: Vec<u8>,
+    place: usize,
+}
+
+impl Table {
+    /// The entries of `width` bytes (16 at most) in `start..end`.
+    pub(super) const fn new(start: u64, end: u64, width: usize) -> Self {
+        Self { at: start, end, width, block: Vec::new(), place: 0 }
+    }
+
+    /// The next entry; `None` at the end of the table or of the file.
+    pub(super) fn next(&mut self, source: &mut Source<'_>) -> io::Result<Option<u128>> {
+        if self.place >= self.block.len() {
+            let most = (BLOCK / self.width * self.width) as u64;
+            let want = self.end.saturating_sub(self.at).min(most) as usize / self.width * self.width;
+            self.block.resize(want, 0);
+            let got = source.read_at(self.at, &mut self.block)?;
+            self.block.truncate(got / self.width * self.width);
+            (self.at, self.place) = (self.at + self.block.len() as u64, 0);
+        }
+        let entry = self.block.get(self.place..self.place + self.width);
+        self.place += self.width;
+        Ok(entry.map(|bytes| bytes.iter().fold(0, |sum, byte| (sum << 8) | u128::from(*byte))))
+    }
+}
+
+/// A big-endian number at `at` of `bytes`; 0 beyond the end.
+pub(super) fn be64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
 /// A big-endian number at `at` of `bytes`; 0 beyond the end.
 pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)

@@ -6,6 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn cheap(bytes: &[u8], name: &str) -> State {
+    check(&mut Cursor::new(bytes), bytes.len() as u64, name).state
+}
+
 fn judge_bytes(bytes: &[u8], name: &str) -> State {
     check_with(&mut Cursor::new(bytes), bytes.len() as u64, name, Depth::Deep, &mut || true).state
 }
@@ -25,7 +29,7 @@ fn mp4() -> Vec<u8> {
 
 fn mkv() -> Vec<u8> {
     let mut inner = vec![0x16, 0x54, 0xae, 0x6b, 0x82, 1, 2]; // Tracks
-    inner.extend([0x1f, 0x43, 0xb6, 0x75, 0x84, 1, 2, 3, 4]); // Cluster
+    inner.extend([0x1f, 0x43, 0xb6, 0x75, 0x84, 0xe7, 0x82, 3, 4]); // Cluster with its time
     let mut out = vec![0x1a, 0x45, 0xdf, 0xa3, 0x81, 0];
     out.extend([0x18, 0x53, 0x80, 0x67, 0x80 | u8::try_from(inner.len()).unwrap()]);
     out.extend(inner);
@@ -77,7 +81,15 @@ fn zip() -> Vec<u8> {
 fn ogg() -> Vec<u8> {
     let page = |flags: u8, body: &[u8]| {
         let head = [b"OggS\0".as_slice(), &[flags], &[0; 8], &[7, 0, 0, 0], &[0; 8], &[1, body.len() as u8]].concat();
-        [head, body.to_vec()].concat()
+        let mut page = [head, body.to_vec()].concat();
+        // Bit by bit, as the standard has it.
+        let crc = page.iter().fold(0u32, |crc, byte| {
+            (0..8).fold(crc ^ (u32::from(*byte) << 24), |crc, _| {
+                if crc & 0x8000_0000 != 0 { (crc << 1) ^ 0x04c1_1db7 } else { crc << 1 }
+            })
+        });
+        page[22..26].copy_from_slice(&crc.to_le_bytes());
+        page
     };
     [page(2, b"head"), page(0, b"sound"), page(4, b"end")].concat()
 }
@@ -93,7 +105,7 @@ fn mp3() -> Vec<u8> {
     let mut out = b"ID3\x04\0\0\0\0\0\x05title\xff\xfb\x90\x00".to_vec();
     out.extend([0; 32]);
     out.extend(b"Info\0\0\0\x03\0\0\0\x09\0\0\x20\0");
-    out.resize(15 + 0x2000, 0);
+    out.resize(15 + 0x2000, 0x55);
     out
 }
 
@@ -176,6 +188,101 @@ fn an_index_that_points_beyond_the_file_shows_the_cut() {
     let mut cut = [mp4_box(b"ftyp", b"isom"), mp4_box(b"moov", &trak)].concat();
     cut.extend(b"\0\0\0\0mdat-begins");
     assert_eq!(judge_bytes(&cut, "a.mp4"), State::Short);
+}
+
+#[test]
+fn another_kind_of_media_than_the_name_says_is_no_damage_but_no_kind_at_all_is() {
+    for name in ["a.avi", "a.mkv", "a.heic", "a.mp3", "a.bin"] {
+        for bytes in [mp4(), png(), jpeg(), gif(), ogg()] {
+            assert_eq!(judge_bytes(&bytes, name), State::Sound, "{name}");
+        }
+    }
+    for known in [&b"FLV\x01\x05\0\0\0\x09"[..], b"\0\0\x01\xba\x44\0", b"BM\x36\0\0\0", b"7z\xbc\xaf\x27\x1c"] {
+        assert_eq!(judge_bytes(known, "a.mp4"), State::Unknown, "{known:?}");
+    }
+    assert_eq!(judge_bytes(b"\xd0\xcf\x11\xe0 an encrypted document", "a.docx"), State::Unknown);
+    assert_eq!(judge_bytes(b"what is this", "a.mp4"), State::Broken);
+    assert_eq!(judge_bytes(b"what is this", "a.zip"), State::Broken);
+    let behind_a_program = [b"#!/bin/sh\nexec java -jar $0\n".to_vec(), zip()].concat();
+    assert_eq!(judge_bytes(&behind_a_program, "a.jar"), State::Sound);
+}
+
+#[test]
+fn what_stands_behind_a_whole_film_proves_nothing() {
+    for junk in [&b"\n"[..], b"abc", b"a note of somebody, in words", &[0xa7; 100], &[0; 64]] {
+        for (name, bytes) in every_kind().into_iter().chain([("a.ogg", ogg())]) {
+            let state = cheap(&[bytes, junk.to_vec()].concat(), name);
+            assert!(matches!(state, State::Sound | State::Unknown), "{name} with {junk:?}: {state:?}");
+        }
+    }
+}
+
+#[test]
+fn samples_of_the_index_lie_in_media_data_and_are_no_holes() {
+    // Two pictures of 20 bytes in one chunk at byte 16 + 8.
+    let film = |picture: [u8; 20], size: u32| {
+        let sizes = [vec![0; 11], vec![2], 20u32.to_be_bytes().to_vec(), size.to_be_bytes().to_vec()].concat();
+        let tables = [
+            mp4_box(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 8], b"avc1".as_slice()].concat()),
+            mp4_box(b"stsc", &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1]),
+            mp4_box(b"stsz", &sizes),
+            mp4_box(b"stco", &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 24]),
+        ];
+        let trak = mp4_box(b"trak", &mp4_box(b"mdia", &mp4_box(b"minf", &mp4_box(b"stbl", &tables.concat()))));
+        let data = mp4_box(b"mdat", &[picture, [7; 20]].concat());
+        [mp4_box(b"ftyp", b"isom\0\0\0\0"), data, mp4_box(b"moov", &trak)].concat()
+    };
+    assert_eq!(cheap(&film([7; 20], 20), "a.mp4"), State::Sound);
+    assert_eq!(cheap(&film([0; 20], 20), "a.mp4"), State::Broken, "zeros where a picture begins");
+    assert_eq!(cheap(&film([7; 20], 2000), "a.mp4"), State::Short, "the last picture is longer than the file");
+    let tagged = [film([7; 20], 20), b"SEFH and what a telephone appends".to_vec()].concat();
+    let verdict = check(&mut Cursor::new(&tagged), tagged.len() as u64, "a.mp4");
+    assert_eq!((verdict.state, verdict.evidence.get("trailing_bytes")), (State::Sound, Some(&33.into())));
+}
+
+#[test]
+fn frames_of_sound_are_followed_one_by_one() {
+    // 128 kbit/s at 44,100 Hz: 417 bytes.
+    let mut frame = vec![0xff, 0xfb, 0x90, 0x00];
+    frame.resize(417, 0x55);
+    let mp3 = frame.repeat(30);
+    assert_eq!(cheap(&mp3, "a.mp3"), State::Sound);
+    assert_eq!(cheap(&mp3[..5000], "a.mp3"), State::Unknown, "streams are cut anywhere");
+    let tag = [b"TAG".to_vec(), vec![b' '; 125]].concat();
+    assert_eq!(cheap(&[mp3.clone(), tag].concat(), "a.mp3"), State::Sound);
+    let mut hole = [mp3.clone(), mp3].concat();
+    hole[834..834 + 4200].fill(0);
+    assert_eq!(cheap(&hole, "a.mp3"), State::Broken);
+    let adts = [vec![0xff, 0xf1, 0x50, 0x80, 0x0d, 0x5f, 0xfc], vec![1; 99]].concat();
+    assert_eq!(cheap(&adts.repeat(40), "a.aac"), State::Sound);
+    let mut ts = [vec![0x47], vec![1; 187]].concat().repeat(50);
+    assert_eq!(cheap(&ts, "a.ts"), State::Sound);
+    assert_eq!(cheap(&ts[..9000], "a.ts"), State::Unknown);
+    ts[188 * 20..188 * 21].fill(0);
+    assert_eq!(cheap(&ts, "a.ts"), State::Broken);
+}
+
+#[test]
+fn large_sound_files_have_their_sizes_elsewhere() {
+    let mut wav = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
+    for number in [76u64, 16, 0] {
+        wav.extend(number.to_le_bytes());
+    }
+    wav.extend([0; 4]);
+    wav.extend(b"fmt \x08\0\0\0\0\0\0\0\0\0\0\0data\xff\xff\xff\xff");
+    wav.extend([9; 16]);
+    assert_eq!(cheap(&wav, "a.wav"), State::Sound, "{}", wav.len());
+    assert_eq!(cheap(&wav[..wav.len() - 9], "a.wav"), State::Short);
+}
+
+#[test]
+fn sizes_at_the_end_of_all_numbers_are_claims_like_others() {
+    let mut wav = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
+    wav.extend([0xff; 24]);
+    wav.extend(b"data\xff\xff\xff\xff");
+    wav.extend([0; 64]);
+    assert_ne!(cheap(&wav, "a.wav"), State::Sound);
+    assert_ne!(check(&mut Cursor::new(&wav), u64::MAX, "a.wav").state, State::Sound);
 }
 
 #[test]

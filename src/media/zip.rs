@@ -25,6 +25,8 @@ struct Directory {
     offset: u64,
     /// Where the end record begins.
     end: u64,
+    /// It says that it is one of several files.
+    parts: bool,
 }
 
 struct Entry {
@@ -42,6 +44,9 @@ pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
     let Some(directory) = directory(source)? else {
         return Ok(Found::new(State::Short, "the directory at the end is missing"));
     };
+    if directory.parts {
+        return Ok(Found::new(State::Unknown, "it is one part of several; the others are needed to tell"));
+    }
     let start = directory.end.checked_sub(directory.size);
     // Bytes before the archive (a self-extracting program) shift every offset.
     let Some((start, shift)) = start.and_then(|start| start.checked_sub(directory.offset).map(|shift| (start, shift)))
@@ -87,6 +92,11 @@ pub(super) fn walk(source: &mut Source<'_>) -> io::Result<Found> {
     Ok(Found::new(State::Sound, detail).with("entries", seen).with("checksums_proven", proven))
 }
 
+/// Whether an end record stands where it should: a program may stand before an archive.
+pub(super) fn ends(source: &mut Source<'_>) -> io::Result<bool> {
+    Ok(directory(source)?.is_some())
+}
+
 /// The end record, by its mark and its comment's length.
 fn directory(source: &mut Source<'_>) -> io::Result<Option<Directory>> {
     let len = source.len();
@@ -104,17 +114,30 @@ fn directory(source: &mut Source<'_>) -> io::Result<Option<Directory>> {
         size: u64::from(le32(&tail, at + 12)),
         offset: u64::from(le32(&tail, at + 16)),
         end,
+        // All ones: the number stands in the wide record.
+        parts: ![0, 0xffff].contains(&le16(&tail, at + 4)),
     };
-    if directory.entries == 0xffff || directory.size == IN_EXTRA || directory.offset == IN_EXTRA {
-        let locator = match end.checked_sub(20) {
-            Some(at) => source.bytes::<20>(at)?.filter(|bytes| bytes[..4] == END64_LOCATOR),
-            None => None,
-        };
-        if let Some(locator) = locator {
-            let at = le64(&locator, 8);
-            let Some(wide) = source.bytes::<56>(at)?.filter(|bytes| bytes[..4] == END64) else { return Ok(None) };
-            directory = Directory { entries: le64(&wide, 32), size: le64(&wide, 40), offset: le64(&wide, 48), end: at };
+    // The wide record may be there though nothing needs it: archives that were written to a pipe have it.
+    let locator = match end.checked_sub(20) {
+        Some(at) => source.bytes::<20>(at)?.filter(|bytes| bytes[..4] == END64_LOCATOR),
+        None => None,
+    };
+    if let Some(locator) = locator {
+        // Where bytes stand before the archive, the record is behind where it says: right before its locator.
+        let mut at = le64(&locator, 8);
+        let mut wide = source.bytes::<56>(at)?.filter(|bytes| bytes[..4] == END64);
+        if wide.is_none() {
+            at = end.saturating_sub(20 + 56);
+            wide = source.bytes::<56>(at)?.filter(|bytes| bytes[..4] == END64);
         }
+        let Some(wide) = wide else { return Ok(None) };
+        directory = Directory {
+            entries: le64(&wide, 32),
+            size: le64(&wide, 40),
+            offset: le64(&wide, 48),
+            end: at,
+            parts: le32(&wide, 16) > 0,
+        };
     }
     Ok(Some(directory))
 }

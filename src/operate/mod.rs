@@ -31,5 +31,5 @@ pub use manager::{CANCEL_DEADLINE, Operations, Settings, Ticket};
 pub use operation::{About, Kind, New, Operation, Priority, Report};
 pub use refused::Refused;
 pub use state::State;
-pub use task::{Task, Tasks};
+pub use task::{Planned, Task, Tasks};
 pub use work::{Control, Order, Outcome, Worker};

@@ -190,6 +190,17 @@ impl Operations {
         priority: Priority,
         by: &str,
     ) -> Result<Operation, Refused> {
+        self.run_task_with((kind, name), input, priority, by, None).await
+    }
+
+    pub(super) async fn run_task_with(
+        &self,
+        (kind, name): (Kind, &str),
+        input: serde_json::Value,
+        priority: Priority,
+        by: &str,
+        fact: Option<(String, String)>,
+    ) -> Result<Operation, Refused> {
         let worker = self.inner.settings.tasks.worker(kind, &input).ok_or_else(|| Refused::Unknown(name.into()))?;
         let new = New {
             kind,
@@ -200,7 +211,7 @@ impl Operations {
             about: About::default(),
             by: by.into(),
         };
-        self.submit(new, input, worker).await
+        self.submit_with(new, input, worker, fact).await
     }
 
     /// Counts, for trying things out.

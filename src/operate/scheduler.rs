@@ -6,8 +6,10 @@ use chrono::{DateTime, Local, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::manager::{Operations, wall};
+use super::operation::{Kind, Operation};
 use super::refused::Refused;
 use super::schedule::Schedule;
+use super::task::Planned;
 use crate::ledger::rusqlite::OptionalExtension as _;
 use crate::vocab::rfc3339;
 
@@ -18,28 +20,56 @@ const LOOK: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(30);
 
 struct Due {
-    name: String,
+    what: What,
     schedule: Schedule,
     last: DateTime<Utc>,
 }
 
-/// Where it is remembered when the operation was due last.
-fn fact(name: &str) -> String {
-    format!("schedule:{name}")
+/// What is begun by itself.
+enum What {
+    /// The command of this name.
+    Command(String),
+    /// A task of logmedic's own.
+    Task(Kind, Planned),
+}
+
+impl What {
+    /// Where it is remembered when it was due last. No command has a name with a slash.
+    fn fact(&self) -> String {
+        match self {
+            Self::Command(name) => format!("schedule:{name}"),
+            Self::Task(kind, planned) => format!("schedule:{}/{}", kind.as_str(), planned.name),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Command(name) => name,
+            Self::Task(_, planned) => &planned.name,
+        }
+    }
 }
 
 impl Operations {
     /// Runs until `stop`.
     pub(super) async fn follow_schedules(self, stop: CancellationToken) {
+        let settings = &self.inner.settings;
+        let commands = settings
+            .commands
+            .iter()
+            .filter_map(|command| Some((What::Command(command.name.clone()), command.schedule?)));
+        let tasks = settings.tasks.planned().map(|(kind, planned)| {
+            let schedule = planned.schedule;
+            (What::Task(kind, planned), schedule)
+        });
         let mut all = Vec::new();
-        for command in &self.inner.settings.commands {
-            let Some(schedule) = command.schedule else { continue };
-            let last = match self.last(&command.name) {
+        for (what, schedule) in commands.chain(tasks) {
+            let last = match self.last(&what) {
                 Some(last) => last,
                 // New: it counts from now.
-                None => self.remember(&command.name).await,
+                None => self.remember(&what).await,
             };
-            all.push(Due { name: command.name.clone(), schedule, last });
+            all.push(Due { what, schedule, last });
         }
         loop {
             let now = wall();
@@ -58,31 +88,41 @@ impl Operations {
 
     async fn begin_due(&self, due: &mut Due) {
         let now = wall();
-        let done = self.run_custom_with(&due.name, "schedule", Some((fact(&due.name), rfc3339(now)))).await;
-        match done {
+        match self.begin_what(&due.what, (due.what.fact(), rfc3339(now))).await {
             Ok(_) => due.last = now,
             Err(Refused::Busy { .. }) => {
-                tracing::warn!("operation '{}' is due again but not over yet: this time is left out", due.name);
-                due.last = self.remember(&due.name).await;
+                tracing::warn!("operation '{}' is due again but not over yet: this time is left out", due.what.name());
+                due.last = self.remember(&due.what).await;
             }
             Err(Refused::Stopping) => {}
             Err(error) => {
-                tracing::error!("failed to begin operation '{}': {error}", due.name);
+                tracing::error!("failed to begin operation '{}': {error}", due.what.name());
                 tokio::time::sleep(AGAIN).await;
             }
         }
     }
 
-    fn last(&self, name: &str) -> Option<DateTime<Utc>> {
+    async fn begin_what(&self, what: &What, fact: (String, String)) -> Result<Operation, Refused> {
+        const BY: &str = "schedule";
+        match what {
+            What::Command(name) => self.run_custom_with(name, BY, Some(fact)).await,
+            What::Task(kind, planned) => {
+                let Planned { name, input, priority, .. } = planned.clone();
+                self.run_task_with((*kind, &name), input, priority, BY, Some(fact)).await
+            }
+        }
+    }
+
+    fn last(&self, what: &What) -> Option<DateTime<Utc>> {
         let query = "SELECT value FROM meta WHERE name = ?1";
         let stored =
-            self.inner.ledger.read(|db| db.query_row(query, [fact(name)], |row| row.get::<_, String>(0)).optional());
+            self.inner.ledger.read(|db| db.query_row(query, [what.fact()], |row| row.get::<_, String>(0)).optional());
         stored.ok().flatten()?.parse().ok()
     }
 
     /// Remembers that it was due now.
-    async fn remember(&self, name: &str) -> DateTime<Utc> {
-        let (now, fact) = (wall(), fact(name));
+    async fn remember(&self, what: &What) -> DateTime<Utc> {
+        let (now, fact) = (wall(), what.fact());
         let value = rfc3339(now);
         let written = self.inner.ledger.write(move |tx| {
             tx.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", (fact, value)).map(drop)

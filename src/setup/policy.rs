@@ -48,6 +48,7 @@ pub fn policy(loaded: &Loaded) -> Policy {
             FallbackAction::Restart => Fallback::Restart,
         },
         bot_api: origin(&config.bot_api.url).unwrap_or_else(|| config.bot_api.url.clone()),
+        quarantine_unknown: config.corrupt.without_source == config::WithoutSource::Quarantine,
         redownload_command: config.command.contains_key("redownload"),
         download_limit: config.download.timeout.0,
         stall: StallLimits {

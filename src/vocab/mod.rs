@@ -2,6 +2,7 @@
 
 mod around;
 mod class;
+mod damage;
 mod ids;
 mod meter;
 mod notice;
@@ -15,6 +16,7 @@ mod text;
 
 pub use around::Around;
 pub use class::{Class, Mode, OutcomeResult, Severity, Strategy, Subject, SubjectKind, UnknownWord};
+pub use damage::{Bad, Damage, INTEGRITY_RULE};
 pub use ids::{Id, Rng};
 pub use meter::Meter;
 pub use notice::{Level, Notice, Stage, StepTold, Story};

@@ -26,12 +26,12 @@ async fn a6b_a_download_is_a_fault_only_when_missing_short_or_broken() {
     house.put("models/d.bin", &[7; 100]);
     assert_eq!(house.download("models/d.bin").await, Finding::Unknown);
     for (size, want) in [(100, Finding::Sound), (200, Finding::Fault)] {
-        let expect = Expect { size: Some(size), sha256: None };
+        let expect = Expect { size: Some(size), ..Expect::default() };
         let seen = house.look(Question::Download { path: "models/d.bin".into(), expect }).await;
         assert_eq!(seen.finding, want);
         assert_eq!(seen.evidence["size"], 100);
     }
-    let expect = Expect { size: None, sha256: Some("0".repeat(64)) };
+    let expect = Expect { sha256: Some("0".repeat(64)), ..Expect::default() };
     assert_eq!(house.look(Question::Integrity { path: "models/a.png".into(), expect }).await.finding, Finding::Fault);
     let gone = Question::Integrity { path: "models/gone.png".into(), expect: Expect::default() };
     assert_eq!(house.look(gone).await.finding, Finding::Sound);

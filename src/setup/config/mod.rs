@@ -20,7 +20,7 @@ use crate::vocab::{Class, Mode, Secret, Severity};
 
 pub use channel::{Channel, ChannelKind};
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
-pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram};
+pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram, WithoutSource};
 pub use probe::Probe;
 pub use tasks::{Library, Operation, Operations};
 

@@ -119,11 +119,26 @@ pub struct Corrupt {
     pub quarantine_keep: Period,
     /// `true` deletes quarantined files after that time; `false` keeps them until you purge them.
     pub purge: bool,
+    /// What is done with a file that a check of the library proved bad and that cannot be fetched again: `leave` leaves it
+    /// where it is and tells, `quarantine` moves it aside.
+    pub without_source: WithoutSource,
+}
+
+/// What is done with a damaged file that cannot be fetched again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum WithoutSource {
+    /// It is left where it is.
+    #[default]
+    Leave,
+    /// It is moved aside.
+    Quarantine,
 }
 
 impl Default for Corrupt {
     fn default() -> Self {
-        Self { quarantine_keep: Period::secs(30 * 86_400), purge: false }
+        Self { quarantine_keep: Period::secs(30 * 86_400), purge: false, without_source: WithoutSource::Leave }
     }
 }
 
