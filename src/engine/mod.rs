@@ -5,6 +5,7 @@
 
 mod bot;
 mod case;
+mod failed;
 mod flow;
 pub mod intake;
 mod jobs;
@@ -19,7 +20,7 @@ mod state;
 mod tell;
 mod upstream;
 
-pub use case::{Action, By, Case, Phase};
+pub use case::{Action, By, Case, Ordered, Phase};
 pub use state::State;
 
 use chrono::{DateTime, Utc};

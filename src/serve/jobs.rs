@@ -339,10 +339,10 @@ fn field(name: &str, value: Option<String>, most: usize) -> Result<Option<String
     responses((status = 202, body = Ordered), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn retry(
     State(desk): State<Desk>,
-    _: Operator,
+    Operator(who): Operator,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Ordered>), Problem> {
     let job = id_of(&id, "job_not_found")?;
-    let incident = desk.orders.give(Order::RetryJob { job }).await?;
+    let incident = desk.orders.give(Order::RetryJob { job, by: who.account }).await?;
     Ok((StatusCode::ACCEPTED, Json(Ordered { id: incident.to_string(), ws_url: Some(ws_url(job)) })))
 }
