@@ -13,6 +13,7 @@ pub mod operations;
 pub mod outbox;
 pub mod probes;
 mod schema;
+pub mod standing;
 pub mod store;
 
 use std::path::{Path, PathBuf};

@@ -16,8 +16,8 @@ use super::push::{self, VapidKey};
 use super::schedule::{self, Plan, Rules};
 use super::settings::TelegramSettings;
 use super::texts::Texts;
-use super::trial::{Http, Tried, texts, trial, tried, try_channel};
-use super::{email, sender, webhook};
+use super::trial::{self, Http, Tried, texts, trial, tried, try_channel};
+use super::{email, sender};
 use crate::ledger::channels::{self as table, Item, Subscription};
 use crate::ledger::{self, Ledger, notifications, outbox};
 use crate::vocab::{Rng, Severity};
@@ -88,6 +88,7 @@ struct Target {
     name: String,
     rules: Rules,
     texts: Texts,
+    ca: Option<String>,
     way: Way,
 }
 
@@ -283,6 +284,7 @@ impl Inner {
             name: name.clone(),
             rules: settings.rules.clone(),
             texts: texts(settings),
+            ca: settings.ca.clone(),
             way: settings.way.clone(),
         };
         let task = tokio::spawn(Arc::clone(self).tell(target, self.woken.subscribe(), stop.clone()));
@@ -423,10 +425,8 @@ impl Inner {
 
     async fn call(&self, target: &Target, note: &Note) -> Verdict {
         match &target.way {
-            Way::Webhook(hook) => {
-                webhook::deliver(self.http.client(hook.url.expose()), hook, note, &self.http.source).await
-            }
-            Way::Email(mail) => email::deliver(mail, note, self.pace.call).await,
+            Way::Webhook(hook) => trial::webhook(&self.http, hook, target.ca.as_deref(), note).await,
+            Way::Email(mail) => email::deliver(mail, target.ca.as_deref(), note, self.pace.call).await,
             Way::Push(_) => {
                 let hash = target.name.trim_start_matches("push:");
                 match self.subscriptions() {
@@ -504,7 +504,7 @@ fn write_down(
             let told: Vec<(Item, bool, Option<i64>)> = items
                 .iter()
                 .map(|(item, reminder)| {
-                    (item.clone(), *reminder, schedule::repeat_at(rules, item.rings, item.loud, now))
+                    (item.clone(), *reminder, schedule::repeat_at(rules, item.rings && !item.silent, item.loud, now))
                 })
                 .collect();
             table::sent(tx, name, &told, now)

@@ -66,7 +66,7 @@ pub fn router<S>(centre: Centre) -> OpenApiRouter<S> {
 }
 
 /// One entry of the notification centre.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Notification {
     #[serde(skip)]
     ord: i64,
