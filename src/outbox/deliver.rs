@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Offset as _, TimeZone as _, Utc};
+use chrono::Utc;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::note::{self, Note};
 use super::push::{self, VapidKey};
 use super::schedule::{self, Plan, Rules};
 use super::settings::TelegramSettings;
+use super::take::local_offset;
 use super::texts::Texts;
 use super::trial::{self, Http, Tried, texts, trial, tried, try_channel};
 use super::{email, sender};
@@ -366,9 +367,7 @@ impl Inner {
             return Ok(Next::Wait(None));
         }
         let recent = self.ledger.read(|db| table::recent(db, &name, at - schedule::RATE_WINDOW_MS))?;
-        let offset =
-            |at: DateTime<Utc>| chrono::Local.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
-        match schedule::plan(&waiting, &target.rules, &state, recent, self.pace.patience, now, offset) {
+        match schedule::plan(&waiting, &target.rules, &state, recent, self.pace.patience, now, local_offset) {
             Plan::Nothing => Ok(Next::Wait(None)),
             Plan::Until(due) => Ok(Next::Wait(Some(Duration::from_millis(due.saturating_sub(at).unsigned_abs())))),
             Plan::HandOver(ids) => {

@@ -49,6 +49,7 @@ impl FromRef<Desk> for Identity {
 #[derive(Default, Deserialize, IntoParams)]
 pub struct JobQuery {
     /// Only in this state: `queued`, `processing`, `completed`, `failed`.
+    #[param(pattern = "^(queued|processing|completed|failed)$")]
     state: Option<String>,
     /// Only of this log source (or root, for files that no log names).
     source: Option<String>,
