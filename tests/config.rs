@@ -112,6 +112,7 @@ const CHECKS: &[&str] = &[
     "disk",
     "privileges",
     "watches",
+    "files",
     "bot",
     "instance",
     "server",

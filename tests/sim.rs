@@ -398,12 +398,12 @@ impl Sim {
         let job = jobs[self.below(jobs.len() as u64) as usize];
         let (by, at) = ("ana".to_owned(), self.now().wall);
         let order = match self.below(8) {
-            0 | 1 => Order::Retry { incident },
+            0 | 1 => Order::Retry { incident, by: "ana".into() },
             2 => Order::Approve { incident, by },
             3 => Order::Reject { incident, by },
             4 => Order::Acknowledge { incident, by },
             5 => Order::Silence { incident, by, reason: String::new(), until: at + TimeDelta::hours(1) },
-            6 => Order::RetryJob { job },
+            6 => Order::RetryJob { job, by: "ana".into() },
             _ => Order::RegisterJob(Box::new(NewJob { path: Some(format!("{ROOT}/m0/new.mp4")), ..NewJob::default() })),
         };
         self.reopens = (matches!(order, Order::Retry { .. }) && over).then_some(incident);

@@ -10,12 +10,13 @@ mod kill;
 
 use std::time::{Duration, Instant};
 
+use chrono::{TimeDelta, Utc};
 use fake::{Answer, Fake, Inner, PATIENCE, TOKEN};
 use harness::{
     ANA, BOB, Sender, ended, first_lines, notice, open, put, quick, repeats, settings, setup, subjects, until_ledger,
     working,
 };
-use logmedic::outbox::{self, Pace, TelegramSettings};
+use logmedic::outbox::{self, Pace, Quiet, TelegramSettings};
 use logmedic::vocab::{Notice, OutcomeResult, Secret, Severity, Stage};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
@@ -50,6 +51,27 @@ async fn a19_one_live_message_tells_an_incident_to_its_end() {
         assert_eq!(inner.calls_of("sendmessage", ANA).len(), 1);
     });
     fake.content();
+}
+
+#[tokio::test]
+async fn e2_in_quiet_hours_messages_come_without_a_sound_but_for_what_is_critical() {
+    let clock = |hours: i64| (Utc::now() + TimeDelta::hours(hours)).format("%H:%M").to_string();
+    for (from, to, silent) in [(-1, 1, true), (1, 2, false)] {
+        let (dir, fake) = (tempfile::tempdir().unwrap(), Fake::start().await);
+        let quiet = Quiet::parse(&format!("{}-{} UTC", clock(from), clock(to))).unwrap();
+        let settings = TelegramSettings { quiet: Some(quiet), ..settings(&fake, &[ANA], quick()) };
+        let sender = Sender::start(dir.path(), settings).await;
+        sender.put(vec![notice(1, 1, Stage::Working)]).await;
+        sender.put(vec![Notice { severity: Severity::Critical, ..notice(2, 1, Stage::Working) }]).await;
+        fake.until_texts(ANA, 2).await;
+        sender.stop().await;
+        let sounds = fake.with(|inner| {
+            let calls = inner.calls_of("sendmessage", ANA);
+            calls.iter().map(|call| call.body["disable_notification"] == true).collect::<Vec<_>>()
+        });
+        assert_eq!(sounds, [silent, false]);
+        fake.content();
+    }
 }
 
 #[tokio::test]

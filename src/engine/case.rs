@@ -68,6 +68,26 @@ pub struct Case {
     /// Who has seen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<By>,
+    /// What people ordered about it, oldest first; the latest [`ORDERS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<Ordered>,
+}
+
+/// How many orders a case remembers; the audit log has all of them.
+const ORDERS_MAX: usize = 20;
+
+/// What a person ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// `retry`, `acknowledge`, `silence`, `approve`, `reject`.
+    pub order: String,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, where somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// An action between its two records.
@@ -137,7 +157,16 @@ impl Case {
             result: None,
             ended_at: None,
             acknowledged: None,
+            orders: Vec::new(),
         }
+    }
+
+    /// Remembers who ordered what.
+    pub fn ordered(&mut self, order: Ordered) {
+        if self.orders.len() == ORDERS_MAX {
+            self.orders.remove(0);
+        }
+        self.orders.push(order);
     }
 
     /// The step that is on.

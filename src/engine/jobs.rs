@@ -30,6 +30,8 @@ pub(super) struct Clocks {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Clock {
+    /// The bot said that it failed.
+    failed: Option<Duration>,
     /// The movement that `moved` belongs to.
     moved_at: Option<DateTime<Utc>>,
     moved: Duration,
@@ -50,7 +52,17 @@ impl Clocks {
         self.unsaved.remove(&id);
     }
 
-    fn wake_at(&mut self, at: Duration) {
+    /// The bot says that it failed.
+    pub(super) fn failed(&mut self, id: Id, now: Duration) {
+        self.of.entry(id).or_default().failed = Some(now);
+    }
+
+    /// When the bot said so; a start of ours begins to wait anew.
+    pub(super) fn failed_at(&mut self, id: Id, now: Duration) -> Duration {
+        *self.of.entry(id).or_default().failed.get_or_insert(now)
+    }
+
+    pub(super) fn wake_at(&mut self, at: Duration) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 }
@@ -99,8 +111,11 @@ impl State {
     /// Begins to measure anew after a start: nobody knows what happened meanwhile.
     pub(super) fn resume_jobs(&mut self) {
         let now = self.now.mono;
+        if self.jobs.iter().any(|job| job.unexplained) {
+            self.clocks.wake_at(now);
+        }
         for job in self.jobs.iter().filter(|job| job.state == JobState::Processing) {
-            let clock = Clock { moved_at: job.progress.moved_at, moved: now, saved: None };
+            let clock = Clock { moved_at: job.progress.moved_at, moved: now, ..Clock::default() };
             self.clocks.of.insert(job.id, clock);
             if clock.moved_at.is_some() && job.stalled_since.is_none() {
                 self.clocks.wake_at(now + self.policy.stall.after(job.progress.total, job.progress.bytes));
@@ -108,10 +123,11 @@ impl State {
         }
     }
 
-    /// Flags the downloads that stand still. Nothing is repaired for that: who loads it may be waiting with reason.
+    /// Flags the downloads that stand still, and tells of those that failed without a word why. Nothing is repaired for that: who loads it may be waiting with reason.
     pub(super) fn find_stalls(&mut self, out: &mut Vec<Effect>) {
         let now = self.now.mono;
         self.clocks.due = None;
+        self.tell_unexplained(out);
         let mut over = Vec::new();
         for job in self.jobs.iter() {
             let watched = job.state == JobState::Processing && job.stalled_since.is_none();
@@ -192,7 +208,7 @@ impl State {
 }
 
 /// A job for people: its name and how far it is.
-fn describe(job: &Job) -> String {
+pub(super) fn describe(job: &Job) -> String {
     let name = job.facts.wanted().or(job.name.as_deref()).unwrap_or("a download without a name");
     let name = redact(name);
     let name = clean_line(&name);

@@ -8,6 +8,7 @@ mod backlog;
 mod bot;
 mod case;
 mod damage;
+mod failed;
 mod flow;
 pub mod intake;
 mod jobs;
@@ -22,7 +23,7 @@ mod state;
 mod tell;
 mod upstream;
 
-pub use case::{Action, By, Case, Phase};
+pub use case::{Action, By, Case, Ordered, Phase};
 pub use state::State;
 
 use chrono::{DateTime, Utc};

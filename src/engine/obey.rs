@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::case::By;
 use super::order::{NewJob, Order, OrderError};
 use super::state::State;
-use super::{Case, Effect, Phase, Row, RowKind, Silence};
+use super::{Case, Effect, Ordered, Phase, Row, RowKind, Silence};
 use crate::correlate::{Facts, Incident, Job};
 use crate::decide::plan;
 use crate::vocab::{Class, Evidence, Id, Mode, OutcomeResult, Severity, Subject, SubjectKind, clean_line, shorten};
@@ -31,18 +31,18 @@ impl State {
     #[must_use]
     pub fn lacks(&self, order: &Order) -> Option<(RowKind, Id)> {
         match order {
-            Order::Retry { incident }
+            Order::Retry { incident, .. }
             | Order::Acknowledge { incident, .. }
             | Order::Silence { incident, .. }
             | Order::Approve { incident, .. }
             | Order::Reject { incident, .. } => {
                 (!self.cases.contains_key(incident)).then_some((RowKind::Incident, *incident))
             }
-            Order::RetryJob { job } => self.jobs.get(*job).is_none().then_some((RowKind::Job, *job)),
             Order::Damaged(news) => {
                 let job = news.job.filter(|job| self.jobs.get(*job).is_none())?;
                 Some((RowKind::Job, job))
             }
+            Order::RetryJob { job, .. } => self.jobs.get(*job).is_none().then_some((RowKind::Job, *job)),
             Order::RegisterJob(_) => None,
         }
     }
@@ -67,7 +67,7 @@ impl State {
 
     fn obey(&mut self, order: Order, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         match order {
-            Order::Retry { incident } => self.retry(incident, out),
+            Order::Retry { incident, by } => self.retry(incident, &by, out),
             Order::Acknowledge { incident, by } => self.acknowledge(incident, &by, out),
             Order::Silence { incident, by, reason, until } => {
                 let subject = self.known(incident)?.incident.subject.clone();
@@ -77,6 +77,7 @@ impl State {
                 }
                 let (by, reason) = (words(&by), words(&reason));
                 let at = self.now.wall;
+                self.note_order(incident, "silence", &by, Some(reason.clone()).filter(|text| !text.is_empty()));
                 out.push(Effect::Silence(Box::new(Silence { incident, class, subject, by, reason, at, until })));
                 Ok(incident)
             }
@@ -84,7 +85,7 @@ impl State {
             Order::Reject { incident, by } => self.reject(incident, &by, out),
             Order::Damaged(news) => self.damaged(*news, out),
             Order::RegisterJob(new) => self.register(*new),
-            Order::RetryJob { job } => self.retry_job(job, out),
+            Order::RetryJob { job, by } => self.retry_job(job, &by, out),
         }
     }
 
@@ -92,17 +93,33 @@ impl State {
         self.cases.get(&id).ok_or_else(|| OrderError::Missing(format!("incident {id}")))
     }
 
-    fn retry(&mut self, id: Id, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
+    /// Writes into the case who ordered what.
+    fn note_order(&mut self, id: Id, order: &str, by: &str, reason: Option<String>) {
+        let at = self.now.wall;
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.ordered(Ordered { order: order.to_owned(), by: words(by), at, reason });
+            self.dirty.cases.insert(id);
+        }
+    }
+
+    fn retry(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
+        let done = self.retry_of(id, by, out)?;
+        self.note_order(id, "retry", by, None);
+        Ok(done)
+    }
+
+    fn retry_of(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         let conflict = |why: &str| Err(OrderError::Conflict(why.to_owned()));
         match &self.known(id)?.phase {
             _ if self.known(id)?.is_probe() => conflict("its probe says when it is over; there is nothing to repeat"),
-            Phase::Ended => self.reopen(id, out),
+            Phase::Ended => self.reopen(id, by, out),
             Phase::Held { on } if on == "approval" => conflict("it waits for approval: approve or reject it"),
             Phase::Held { on } if on == "bot" => conflict("it waits for the bot's restart"),
             Phase::Held { .. } | Phase::Waiting => {
                 let now = self.now.wall;
                 if let Some(case) = self.cases.get_mut(&id) {
                     (case.attempt, case.carry, case.due) = (0, 0, Some(now));
+                    case.before.insert("retried_by".into(), words(by).into());
                 }
                 self.dirty.cases.insert(id);
                 Ok(id)
@@ -113,7 +130,7 @@ impl State {
 
     /// Works on an ended case again, from the first step, with fresh attempts. Whoever asks has seen what logmedic may do
     /// by itself: this one it does.
-    fn reopen(&mut self, id: Id, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
+    fn reopen(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         let incident = &self.known(id)?.incident;
         let key = (incident.class, incident.subject.clone());
         let other = self.by_key.get(&key).and_then(|other| self.cases.get(other));
@@ -127,7 +144,8 @@ impl State {
         }
         let Some(case) = self.cases.get_mut(&id) else { return Err(OrderError::Missing(format!("incident {id}"))) };
         let old = std::mem::replace(case, Case::new(case.incident.clone(), Mode::Auto, steps));
-        (case.revision, case.acknowledged) = (old.revision, old.acknowledged);
+        (case.revision, case.acknowledged, case.orders) = (old.revision, old.acknowledged, old.orders);
+        case.before.insert("retried_by".into(), words(by).into());
         self.by_key.insert(key, id);
         self.dirty.cases.insert(id);
         self.look(id, out);
@@ -140,26 +158,28 @@ impl State {
         // The first one counts: an answer that is sent twice changes nothing.
         if case.acknowledged.is_none() {
             case.acknowledged = Some(by.clone());
-            self.dirty.cases.insert(id);
+            self.note_order(id, "acknowledge", &by.by, None);
             out.push(Effect::Acknowledged { incident: id, by });
         }
         Ok(id)
     }
 
     /// The case that waits for a person's word, with that word in its evidence.
-    fn decided(&mut self, id: Id, what: &str, by: &str) -> Result<&mut Case, OrderError> {
+    fn decided(&mut self, id: Id, order: &str, by: &str) -> Result<&mut Case, OrderError> {
         let by = words(by);
         let case = self.cases.get_mut(&id).ok_or_else(|| OrderError::Missing(format!("incident {id}")))?;
         if case.held_on() != Some("approval") {
             return Err(OrderError::Conflict("it does not wait for approval (any more)".into()));
         }
-        case.before.insert(what.into(), by.into());
+        let past = if order == "approve" { "approved_by" } else { "rejected_by" };
+        case.before.insert(past.into(), by.clone().into());
+        case.ordered(Ordered { order: order.to_owned(), by, at: self.now.wall, reason: None });
         self.dirty.cases.insert(id);
         Ok(case)
     }
 
     fn approve(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
-        let case = self.decided(id, "approved_by", by)?;
+        let case = self.decided(id, "approve", by)?;
         (case.mode, case.due) = (Mode::Auto, None);
         // The system is asked again: hours may lie between the question and this word.
         self.look(id, out);
@@ -167,7 +187,7 @@ impl State {
     }
 
     fn reject(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
-        self.decided(id, "rejected_by", by)?;
+        self.decided(id, "reject", by)?;
         self.end(id, OutcomeResult::Cancelled, format!("{} rejected the repair", words(by)), None, out);
         Ok(id)
     }
@@ -186,12 +206,12 @@ impl State {
     }
 
     /// Fetches a download again: in its incident where it has one, else in a new one. It is looked at first.
-    fn retry_job(&mut self, id: Id, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
+    fn retry_job(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         let job = self.jobs.get(id).ok_or_else(|| OrderError::Missing(format!("job {id}")))?.clone();
         let of_job = self.cases.values().rev().find(|case| case.incident.job == Some(id));
         let open = of_job.filter(|case| !case.ended()).map(|case| case.incident.id);
         if let Some(open) = open {
-            return self.retry(open, out);
+            return self.retry(open, by, out);
         }
         if job.state.is_active() && job.stalled_since.is_none() {
             return Err(OrderError::Conflict("it is under way".into()));
@@ -217,7 +237,9 @@ impl State {
         }
         let incident = self.new_id();
         let mut case = Case::new(self.asked_for(incident, class, subject.clone(), &job), Mode::Auto, steps);
-        case.before = Evidence::from_iter([("ordered".to_owned(), "retry".into())]);
+        case.before =
+            Evidence::from_iter([("ordered".to_owned(), "retry".into()), ("retried_by".to_owned(), words(by).into())]);
+        case.ordered(Ordered { order: "retry".to_owned(), by: words(by), at: self.now.wall, reason: None });
         self.cases.insert(incident, case);
         self.by_key.insert((class, subject), incident);
         self.dirty.cases.insert(incident);

@@ -20,7 +20,7 @@ impl State {
         for item in items {
             match &item.meaning {
                 Meaning::Failure(hit) => self.failure(source, file, &item, hit, out),
-                Meaning::Job(signal) => self.signal(source, signal, item.at, out),
+                Meaning::Job(signal) => self.signal(source, signal, &item, out),
             }
         }
     }
@@ -185,12 +185,15 @@ impl State {
         self.look(id, out);
     }
 
-    fn signal(&mut self, source: &str, signal: &Signal, at: DateTime<Utc>, out: &mut Vec<Effect>) {
+    fn signal(&mut self, source: &str, signal: &Signal, item: &Item, out: &mut Vec<Effect>) {
         if signal.means == SignalKind::Alive {
             return self.alive(source);
         }
         let (wall, rng) = (self.now.wall, &mut self.rng);
-        let Some(id) = self.jobs.hear(source, signal, at, || Id::new(wall, rng)) else { return };
+        let Some(id) = self.jobs.hear(source, signal, item.at, || Id::new(wall, rng)) else { return };
+        if signal.means == SignalKind::Failed {
+            self.said_failed(id, &item.text);
+        }
         self.note_job(id, out);
         if signal.means != SignalKind::Progress {
             self.dirty.jobs.insert(id);

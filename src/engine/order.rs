@@ -11,6 +11,8 @@ pub enum Order {
     Retry {
         /// Which.
         incident: Id,
+        /// Who.
+        by: String,
     },
     /// Somebody has seen it: nobody is reminded of it any more.
     Acknowledge {
@@ -52,6 +54,8 @@ pub enum Order {
     RetryJob {
         /// Which.
         job: Id,
+        /// Who.
+        by: String,
     },
 }
 

@@ -16,6 +16,10 @@ const TRIAGED_AT_ONCE: i64 = 500;
 /// News is owed again; a reminder stays one, and is due at once.
 const AGAIN: &str = "state = CASE WHEN repeat_at IS NULL THEN 'owed' ELSE 'sent' END, attempts = attempts + 1";
 
+/// What of an entry `n` may be told by the post `p`. In a silence nothing, but the end of what was told before it: nobody
+/// shall wait for it.
+pub(super) const AUDIBLE: &str = "(n.silent = 0 OR (n.ended AND p.loud >= 0 AND NOT p.ended))";
+
 /// How a channel is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -70,7 +74,7 @@ pub struct Waiting {
     pub ord: i64,
     /// Owed since.
     pub since: i64,
-    /// Its loudest severity, 0 to 3.
+    /// Its loudest severity, 0 to 3; 0 when its subject is silenced.
     pub loud: i64,
     /// `None`: news. Else it is a reminder, due then.
     pub repeat_at: Option<i64>,
@@ -101,6 +105,8 @@ pub struct Item {
     pub rings: bool,
     /// Somebody took it over.
     pub acknowledged: bool,
+    /// Its subject is silenced.
+    pub silent: bool,
     /// What it says; `None` when a newer logmedic wrote it.
     pub notice: Option<Notice>,
 }
@@ -264,12 +270,12 @@ pub fn hand_over(tx: &Transaction<'_>, from: &str, to: &str, ids: &[String], now
 /// # Errors
 /// What SQLite failed with.
 pub fn waiting(db: &Connection, name: &str) -> rusqlite::Result<Vec<Waiting>> {
-    db.prepare_cached(
-        "SELECT p.id, n.ord, p.since, n.loud, CASE WHEN p.state = 'sent' THEN p.repeat_at END, p.attempts, p.forced
-         FROM post p JOIN notification n ON n.id = p.id
-         WHERE p.channel = ?1 AND (p.state IN ('owed', 'sending') OR p.repeat_at IS NOT NULL) AND n.silent = 0
-         ORDER BY n.ord",
-    )?
+    db.prepare_cached(&format!(
+        "SELECT p.id, n.ord, p.since, iif(n.silent, 0, n.loud), CASE WHEN p.state = 'sent' THEN p.repeat_at END,
+         p.attempts, p.forced FROM post p JOIN notification n ON n.id = p.id
+         WHERE p.channel = ?1 AND (p.state IN ('owed', 'sending') OR p.repeat_at IS NOT NULL) AND {AUDIBLE}
+         ORDER BY n.ord"
+    ))?
     .query_map([name], |row| {
         Ok(Waiting {
             id: row.get(0)?,
@@ -305,8 +311,8 @@ pub fn items(db: &Connection, name: &str, ids: &[String]) -> rusqlite::Result<Ve
     for id in ids {
         let item = db
             .prepare_cached(
-                "SELECT n.revision, p.repeats, p.revision, p.unsure, n.loud, n.ended, n.rings, n.acknowledged_at, n.json
-                 FROM notification n JOIN post p ON p.id = n.id AND p.channel = ?1 WHERE n.id = ?2",
+                "SELECT n.revision, p.repeats, p.revision, p.unsure, n.loud, n.ended, n.rings, n.acknowledged_at, n.json,
+                 n.silent FROM notification n JOIN post p ON p.id = n.id AND p.channel = ?1 WHERE n.id = ?2",
             )?
             .query_row([name, id], |row| {
                 Ok(Item {
@@ -320,6 +326,7 @@ pub fn items(db: &Connection, name: &str, ids: &[String]) -> rusqlite::Result<Ve
                     rings: row.get(6)?,
                     acknowledged: row.get::<_, Option<String>>(7)?.is_some(),
                     notice: serde_json::from_str(&row.get::<_, String>(8)?).ok(),
+                    silent: row.get(9)?,
                 })
             })
             .optional()?;

@@ -14,6 +14,7 @@ pub mod operations;
 pub mod outbox;
 pub mod probes;
 mod schema;
+pub mod standing;
 pub mod store;
 pub mod story;
 pub mod trends;

@@ -293,6 +293,13 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<()> {
         let open = "silent = 1 AND ended = 0 AND NOT EXISTS (SELECT 1 FROM silence s
             WHERE s.class = json ->> '$.story.class' AND s.subject = json ->> '$.story.subject.value')";
         tx.execute(&format!("UPDATE notice SET silent = 0, done = 0 WHERE {open}"), [])?;
+        // Who was told of it before the silence is told that it still goes on, by the channel's own rules.
+        tx.execute(
+            &format!(
+                "UPDATE post SET loud = -1 WHERE state = 'sent' AND id IN (SELECT id FROM notification WHERE {open})"
+            ),
+            [],
+        )?;
         tx.execute(
             "UPDATE meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = 'notification.changed'",
             [],

@@ -17,6 +17,8 @@ pub struct ChannelSettings {
     pub language: Lang,
     /// The user's own texts: `LANG.toml` in here overrides single keys.
     pub templates_dir: Option<PathBuf>,
+    /// Certificates (PEM) of authorities that are trusted besides the public ones.
+    pub ca: Option<String>,
     /// How messages get there.
     pub way: Way,
 }

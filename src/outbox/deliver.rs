@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Offset as _, TimeZone as _, Utc};
+use chrono::Utc;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +15,10 @@ use super::note::{self, Note};
 use super::push::{self, VapidKey};
 use super::schedule::{self, Plan, Rules};
 use super::settings::TelegramSettings;
+use super::take::local_offset;
 use super::texts::Texts;
-use super::trial::{Http, Tried, texts, trial, tried, try_channel};
-use super::{email, sender, webhook};
+use super::trial::{self, Http, Tried, texts, trial, tried, try_channel};
+use super::{email, sender};
 use crate::ledger::channels::{self as table, Item, Subscription};
 use crate::ledger::{self, Ledger, notifications, outbox};
 use crate::vocab::{Rng, Severity};
@@ -88,6 +89,7 @@ struct Target {
     name: String,
     rules: Rules,
     texts: Texts,
+    ca: Option<String>,
     way: Way,
 }
 
@@ -283,6 +285,7 @@ impl Inner {
             name: name.clone(),
             rules: settings.rules.clone(),
             texts: texts(settings),
+            ca: settings.ca.clone(),
             way: settings.way.clone(),
         };
         let task = tokio::spawn(Arc::clone(self).tell(target, self.woken.subscribe(), stop.clone()));
@@ -364,9 +367,7 @@ impl Inner {
             return Ok(Next::Wait(None));
         }
         let recent = self.ledger.read(|db| table::recent(db, &name, at - schedule::RATE_WINDOW_MS))?;
-        let offset =
-            |at: DateTime<Utc>| chrono::Local.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
-        match schedule::plan(&waiting, &target.rules, &state, recent, self.pace.patience, now, offset) {
+        match schedule::plan(&waiting, &target.rules, &state, recent, self.pace.patience, now, local_offset) {
             Plan::Nothing => Ok(Next::Wait(None)),
             Plan::Until(due) => Ok(Next::Wait(Some(Duration::from_millis(due.saturating_sub(at).unsigned_abs())))),
             Plan::HandOver(ids) => {
@@ -423,10 +424,8 @@ impl Inner {
 
     async fn call(&self, target: &Target, note: &Note) -> Verdict {
         match &target.way {
-            Way::Webhook(hook) => {
-                webhook::deliver(self.http.client(hook.url.expose()), hook, note, &self.http.source).await
-            }
-            Way::Email(mail) => email::deliver(mail, note, self.pace.call).await,
+            Way::Webhook(hook) => trial::webhook(&self.http, hook, target.ca.as_deref(), note).await,
+            Way::Email(mail) => email::deliver(mail, target.ca.as_deref(), note, self.pace.call).await,
             Way::Push(_) => {
                 let hash = target.name.trim_start_matches("push:");
                 match self.subscriptions() {
@@ -504,7 +503,7 @@ fn write_down(
             let told: Vec<(Item, bool, Option<i64>)> = items
                 .iter()
                 .map(|(item, reminder)| {
-                    (item.clone(), *reminder, schedule::repeat_at(rules, item.rings, item.loud, now))
+                    (item.clone(), *reminder, schedule::repeat_at(rules, item.rings && !item.silent, item.loud, now))
                 })
                 .collect();
             table::sent(tx, name, &told, now)

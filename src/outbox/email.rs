@@ -5,7 +5,7 @@ use std::time::Duration;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 use super::channel::EmailSettings;
@@ -21,12 +21,12 @@ const SMTPS: u16 = 465;
 const SUBMISSION: u16 = 587;
 
 /// Sends one message and judges the answer.
-pub(super) async fn deliver(settings: &EmailSettings, note: &Note, timeout: Duration) -> Verdict {
+pub(super) async fn deliver(settings: &EmailSettings, ca: Option<&str>, note: &Note, timeout: Duration) -> Verdict {
     let mail = match message(settings, note) {
         Ok(mail) => mail,
         Err(error) => return Verdict::Refused(error),
     };
-    let transport = match transport(settings, timeout) {
+    let transport = match transport(settings, ca, timeout) {
         Ok(transport) => transport,
         Err(error) => return Verdict::NotSent(error),
     };
@@ -76,14 +76,25 @@ fn cover(scheme: &str, host: &str) -> Cover {
     }
 }
 
-fn transport(settings: &EmailSettings, timeout: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+fn transport(
+    settings: &EmailSettings,
+    ca: Option<&str>,
+    timeout: Duration,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let url = &settings.smtp;
     // What a URL needs around an IPv6 address, a socket does not.
     let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     if name.is_empty() {
         return Err("the address of the mail server has no host".into());
     }
-    let parameters = || TlsParameters::new(name.clone()).map_err(|error| format!("failed to prepare TLS: {error}"));
+    let parameters = || {
+        let mut tls = TlsParameters::builder(name.clone());
+        if let Some(pem) = ca {
+            tls = tls.add_root_certificate(Certificate::from_pem(pem.as_bytes())?);
+        }
+        tls.build()
+    };
+    let parameters = || parameters().map_err(|error| format!("failed to prepare TLS: {error}"));
     let (tls, port) = match cover(url.scheme(), &name) {
         Cover::Wrapped => (Tls::Wrapper(parameters()?), SMTPS),
         Cover::Bare => (Tls::None, SUBMISSION),

@@ -39,3 +39,4 @@ pub use sender::{run, tell_now};
 pub use settings::{Lang, Pace, TelegramSettings};
 pub use texts::{Texts, TextsError};
 pub use trial::{Tried, preview, subscription, try_channel};
+pub use webhook::check_ca;

@@ -91,12 +91,17 @@ pub fn single(notice: &Notice, item: &Item, reminder: bool, texts: &Texts) -> No
         follows: item.again,
         why,
         at: notice.at,
-        level: notice.level(),
-        severity: notice.severity,
+        level: if item.silent { hushed(notice.level()) } else { notice.level() },
+        severity: if item.silent { Severity::Info } else { notice.severity },
         title,
         text,
         notices: vec![notice.clone()],
     }
+}
+
+/// How the end of something silenced is shown: no sound, no colour of alarm.
+fn hushed(level: Level) -> Level {
+    if level == Level::Success { level } else { Level::Info }
 }
 
 /// One message about several notices.
@@ -111,7 +116,10 @@ pub fn several(items: &[(Item, bool)], texts: &Texts, now: DateTime<Utc>) -> Not
     for (item, reminder) in items {
         hash.update(format!("{}.{}.{}\n", item.id, item.revision, item.repeats + u32::from(*reminder)));
     }
-    let level = notices.iter().map(Notice::level).max_by_key(|level| *level as u8).unwrap_or(Level::Info);
+    let told = || items.iter().filter_map(|(item, _)| Some((item.silent, item.notice.as_ref()?)));
+    let level = |(silent, notice): (bool, &Notice)| if silent { hushed(notice.level()) } else { notice.level() };
+    let level = told().map(level).max_by_key(|level| *level as u8).unwrap_or(Level::Info);
+    let severity = |(silent, notice): (bool, &Notice)| if silent { Severity::Info } else { notice.severity };
     Note {
         event: format!("digest.{}", hex(&hash.finalize()[..HASH_BYTES])),
         thread: None,
@@ -119,7 +127,7 @@ pub fn several(items: &[(Item, bool)], texts: &Texts, now: DateTime<Utc>) -> Not
         why: Why::Digest,
         at: notices.iter().map(|notice| notice.at).max().unwrap_or(now),
         level,
-        severity: notices.iter().map(|notice| notice.severity).max().unwrap_or(Severity::Info),
+        severity: told().map(severity).max().unwrap_or(Severity::Info),
         title,
         text,
         notices,

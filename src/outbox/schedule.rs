@@ -56,7 +56,8 @@ pub(super) enum Plan {
 /// Whether the channel is to be told of a change.
 pub(super) fn wants(rules: &Rules, entry: &Changed) -> bool {
     if entry.silent {
-        return false;
+        // Nobody shall wait for the end of what they were told of.
+        return entry.ended && entry.told.as_ref().is_some_and(|told| told.loud >= 0 && !told.ended);
     }
     match &entry.told {
         // It knows already: only what is louder, needs a person now, or is over is worth another message.
@@ -110,7 +111,7 @@ pub(super) fn plan(
         waiting.iter().partition(|one| one.repeat_at.is_none_or(|when| when <= at));
     later = ahead.iter().filter_map(|one| one.repeat_at).min().map_or(later, |when| later.min(when));
     let urgent = |one: &&Waiting| one.loud >= loud(Severity::Critical);
-    if let Some(end) = rules.quiet.and_then(|quiet| quiet.until(now, offset)) {
+    if let Some(end) = rules.quiet.and_then(|quiet| quiet.until(now, &offset)) {
         let held = due.len();
         due.retain(urgent);
         if due.len() < held {
@@ -123,6 +124,13 @@ pub(super) fn plan(
     let (count, first) = recent;
     if count >= rules.rate as usize {
         return wait(later.min(first.min(at).saturating_add(RATE_WINDOW_MS)));
+    }
+    let slept = |one: &&Waiting| rules.quiet.is_some_and(|quiet| quiet_at(&quiet, one.since, &offset));
+    let mut held: Vec<&Waiting> = due.iter().copied().filter(|one| !urgent(one) && slept(one)).collect();
+    // What came in the quiet hours is told together, at their end.
+    if held.len() > 1 && !due.iter().any(urgent) {
+        held.sort_by_key(|one| (one.attempts / PATIENCE, one.ord));
+        return Plan::Send(held.iter().take(TOGETHER).map(|one| one.id.clone()).collect());
     }
     // One that failed often goes behind those that were not tried.
     due.sort_by_key(|one| (one.attempts / PATIENCE, one.ord));
@@ -139,6 +147,11 @@ pub(super) fn plan(
     }
     let together = if due.len() > GROUP_OVER { TOGETHER } else { 1 };
     Plan::Send(due.iter().take(together).map(|one| one.id.clone()).collect())
+}
+
+/// Whether a moment (Unix milliseconds) lies in the quiet hours.
+fn quiet_at(quiet: &Quiet, at: i64, offset: impl Fn(DateTime<Utc>) -> i32) -> bool {
+    DateTime::from_timestamp_millis(at).is_some_and(|at| quiet.until(at, offset).is_some())
 }
 
 /// When somebody who did not acknowledge is reminded.
@@ -206,7 +219,11 @@ mod tests {
         assert!(wants(&rules(), &incident(told(2, false))), "it ended since");
         assert!(!wants(&rules(), &incident(told(2, true))), "known");
         assert!(wants(&rules(), &incident(told(1, true))), "louder");
-        assert!(!wants(&rules(), &Changed { silent: true, ..incident(None) }));
+        let silent = |told| Changed { silent: true, ..incident(told) };
+        assert!(!wants(&rules(), &silent(None)), "it began and ended in the silence");
+        assert!(wants(&rules(), &silent(told(2, false))), "who was told of it learns that it is over");
+        assert!(!wants(&rules(), &silent(told(2, true))) && !wants(&rules(), &silent(told(1, true))));
+        assert!(!wants(&rules(), &Changed { ended: false, ..silent(told(1, false)) }), "louder is no end");
         let forced = Some(Told { loud: -1, ended: false, rings: false, forced: true });
         assert!(wants(&only, &entry(0, "incident", Some("corrupt"), forced)), "another channel handed it over");
     }
@@ -240,7 +257,11 @@ mod tests {
         let end = DateTime::parse_from_rfc3339("2026-11-18T12:00:00Z").unwrap().timestamp_millis();
         let mut list = vec![waiting(1, NOW), waiting(2, NOW)];
         assert_eq!(calm(&list, &rules), Plan::Until(end));
-        assert_eq!(next(&list, &rules, &State::default(), (0, 0), end), send(&["k1"]));
+        assert_eq!(next(&list, &rules, &State::default(), (0, 0), end), send(&["k1", "k2"]), "together at its end");
+        let mut later = list.clone();
+        later.push(waiting(3, end));
+        later[1].since = end;
+        assert_eq!(next(&later, &rules, &State::default(), (0, 0), end), send(&["k1"]), "one that was held is itself");
         list[1].loud = 3;
         assert_eq!(calm(&list, &rules), send(&["k2"]));
     }

@@ -108,7 +108,10 @@ pub async fn tell_now(settings: &TelegramSettings, notice: &Notice) -> usize {
         .unwrap_or_else(|_| Texts::shipped(settings.language));
     let Ok(telegram) = Telegram::new(settings) else { return 0 };
     let message = render(notice, &texts);
-    let calls = settings.admins.iter().map(|&chat| telegram.deliver(chat, How::Post { reply_to: None }, &message));
+    let calls = settings
+        .admins
+        .iter()
+        .map(|&chat| telegram.deliver(chat, How::Post { reply_to: None, silent: false }, &message));
     let verdicts = futures_util::future::join_all(calls).await;
     verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Arrived(_))).count()
 }

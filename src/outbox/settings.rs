@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::quiet::Quiet;
 use crate::vocab::{Secret, Severity};
 
 /// Language of the texts.
@@ -42,6 +43,8 @@ pub struct TelegramSettings {
     pub language: Lang,
     /// The user's own texts: `LANG.toml` in here overrides single keys.
     pub templates_dir: Option<PathBuf>,
+    /// Hours in which messages come without a sound, but for what is critical.
+    pub quiet: Option<Quiet>,
     /// Incidents that never were this severe are not told.
     pub min_severity: Severity,
     /// How fast, and when to group.

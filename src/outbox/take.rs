@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Offset as _, TimeZone as _, Utc};
+
 use super::compose::Rendered;
 use super::judge::Verdict;
 use super::plan::{Plan, View, plan};
@@ -11,6 +13,7 @@ use super::telegram::How;
 use super::texts::Texts;
 use crate::ledger::outbox::{self as table, DIGEST};
 use crate::ledger::rusqlite::{self, Connection, Transaction};
+use crate::vocab::Severity;
 
 /// Steps of planning in one transaction; each groups, rings or skips at least one notice.
 const ROUNDS: usize = 200;
@@ -75,7 +78,7 @@ pub(super) fn take(
             Plan::Group { digest, keys } => table::group(tx, chat, &digest, &keys)?,
             Plan::Ring(key) => table::ring(tx, chat, &key)?,
             Plan::Post(key) | Plan::Amend(key) => {
-                if let Some(job) = prepare(tx, chat, &key, settings, texts)? {
+                if let Some(job) = prepare(tx, chat, &key, settings, texts, now)? {
                     return Ok(Some(job));
                 }
             }
@@ -84,22 +87,36 @@ pub(super) fn take(
     Ok(None)
 }
 
+/// Whether people want to be left alone now.
+fn is_quiet(settings: &TelegramSettings, now: i64) -> bool {
+    let now = DateTime::from_timestamp_millis(now);
+    settings.quiet.zip(now).is_some_and(|(quiet, now)| quiet.until(now, local_offset).is_some())
+}
+
+/// How many seconds the machine's clock of the wall is ahead at a moment.
+pub(super) fn local_offset(at: DateTime<Utc>) -> i32 {
+    chrono::Local.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()
+}
+
 fn prepare(
     tx: &Transaction<'_>,
     chat: i64,
     key: &str,
     settings: &TelegramSettings,
     texts: &Texts,
+    now: i64,
 ) -> rusqlite::Result<Option<Job>> {
     let delivery = table::delivery(tx, chat, key)?.unwrap_or_default();
-    let (told, mut message) = if key.starts_with(DIGEST) {
+    let (told, critical, mut message) = if key.starts_with(DIGEST) {
         let members = table::members(tx, chat, key)?;
         let told = members.iter().map(|(key, revision, _)| (key.clone(), *revision)).collect();
         let notices: Vec<_> = members.into_iter().filter_map(|(_, _, notice)| notice).collect();
-        (told, Some(digest(&notices, delivery.folded, texts)))
+        let critical = notices.iter().any(|notice| notice.severity == Severity::Critical);
+        (told, critical, Some(digest(&notices, delivery.folded, texts)))
     } else {
         let Some((revision, notice)) = table::notice(tx, key)? else { return Ok(None) };
-        (vec![(key.to_owned(), revision)], notice.map(|notice| render(&notice, texts)))
+        let critical = notice.as_ref().is_some_and(|notice| notice.severity == Severity::Critical);
+        (vec![(key.to_owned(), revision)], critical, notice.map(|notice| render(&notice, texts)))
     };
     table::sending(tx, chat, key)?;
     if delivery.plain {
@@ -115,7 +132,7 @@ fn prepare(
     let mut message = message.clone();
     let how = match delivery.message_id {
         Some(id) => How::Amend(id),
-        None => How::Post { reply_to: delivery.reply_to },
+        None => How::Post { reply_to: delivery.reply_to, silent: !critical && is_quiet(settings, now) },
     };
     if delivery.unsure && matches!(how, How::Post { .. }) {
         message = message.with_last_line(texts.get("line.repeat"));

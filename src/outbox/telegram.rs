@@ -19,7 +19,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     /// Sent, as an answer to another where there is one.
-    Post { reply_to: Option<i32> },
+    Post {
+        /// The message it answers.
+        reply_to: Option<i32>,
+        /// It comes without a sound.
+        silent: bool,
+    },
     /// The text of this one is replaced.
     Amend(i32),
 }
@@ -66,9 +71,12 @@ impl Telegram {
         let (text, entities) = (message.text.clone(), message.entities.clone());
         let call = async {
             match how {
-                How::Post { reply_to } => {
+                How::Post { reply_to, silent } => {
                     let mut request =
                         self.bot.send_message(ChatId(chat), text).entities(entities).link_preview_options(preview);
+                    if silent {
+                        request = request.disable_notification(true);
+                    }
                     if let Some(old) = reply_to {
                         request = request
                             .reply_parameters(ReplyParameters::new(MessageId(old)).allow_sending_without_reply());

@@ -1,10 +1,12 @@
 //! Tries channels at once, shows what they would be sent, and makes the clients that call them. I/O.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::channel::{ChannelSettings, PushSettings, Way};
+use super::channel::{ChannelSettings, PushSettings, Way, WebhookSettings};
 use super::deliver::ChannelPace;
 use super::judge::Verdict;
 use super::note::{self, Note};
@@ -28,29 +30,48 @@ pub struct Tried {
 pub(super) struct Http {
     far: reqwest::Client,
     near: reqwest::Client,
+    patience: Duration,
     pub(super) source: String,
 }
 
 impl Http {
     pub(super) fn new(pace: &ChannelPace) -> Result<Self, String> {
         let client = |proxy| {
-            webhook::client(pace.call, proxy).map_err(|error| format!("failed to prepare TLS for channels: {error}"))
+            webhook::client(pace.call, proxy, None)
+                .map_err(|error| format!("failed to prepare TLS for channels: {error}"))
         };
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')).collect();
-        Ok(Self { far: client(true)?, near: client(false)?, source: format!("/logmedic/{host}") })
+        Ok(Self { far: client(true)?, near: client(false)?, patience: pace.call, source: format!("/logmedic/{host}") })
+    }
+
+    /// The client for an address, trusting this authority besides the public ones. One with its own authority is made for
+    /// each message: those are few, and nothing has to be kept.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used.
+    pub(super) fn trusting(&self, address: &str, ca: Option<&str>) -> Result<reqwest::Client, String> {
+        match ca {
+            None => Ok(self.client(address).clone()),
+            Some(_) => webhook::client(self.patience, !is_near(address), ca)
+                .map_err(|error| format!("failed to use ca_file: {error}")),
+        }
     }
 
     /// A proxy is for other machines.
     pub(super) fn client(&self, address: &str) -> &reqwest::Client {
-        let near = url::Url::parse(address).is_ok_and(|url| match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        });
-        if near { &self.near } else { &self.far }
+        if is_near(address) { &self.near } else { &self.far }
     }
+}
+
+/// Whether an address is on this machine.
+fn is_near(address: &str) -> bool {
+    url::Url::parse(address).is_ok_and(|url| match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    })
 }
 
 /// A channel's words.
@@ -84,15 +105,22 @@ pub fn preview(settings: &ChannelSettings, note: &Note) -> Result<String, String
 pub async fn try_channel(settings: &ChannelSettings, pace: &ChannelPace) -> Tried {
     let channel = settings.full();
     let note = trial(&channel, &texts(settings), Utc::now());
+    let ca = settings.ca.as_deref();
     let verdict = match (Http::new(pace), &settings.way) {
         (Err(error), _) => Verdict::NotSent(error),
-        (Ok(http), Way::Webhook(hook)) => {
-            webhook::deliver(http.client(hook.url.expose()), hook, &note, &http.source).await
-        }
-        (Ok(_), Way::Email(mail)) => email::deliver(mail, &note, pace.call).await,
+        (Ok(http), Way::Webhook(hook)) => webhook(&http, hook, ca, &note).await,
+        (Ok(_), Way::Email(mail)) => email::deliver(mail, ca, &note, pace.call).await,
         (Ok(_), Way::Push(_)) => Verdict::NotSent("browsers are told by the running logmedic: try it there".into()),
     };
     tried(channel, &verdict)
+}
+
+/// Sends one message to a webhook.
+pub(super) async fn webhook(http: &Http, hook: &WebhookSettings, ca: Option<&str>, note: &Note) -> Verdict {
+    match http.trusting(hook.url.expose(), ca) {
+        Ok(client) => webhook::deliver(&client, hook, note, &http.source).await,
+        Err(error) => Verdict::NotSent(error),
+    }
 }
 
 /// What came of a trial, in words.

@@ -16,13 +16,31 @@ const ANSWER: usize = 512;
 ///
 /// # Errors
 /// When the TLS setup of this system is unusable.
-pub(super) fn client(timeout: Duration, proxy: bool) -> Result<reqwest::Client, reqwest::Error> {
-    let client = reqwest::Client::builder()
+pub(super) fn client(timeout: Duration, proxy: bool, ca: Option<&str>) -> Result<reqwest::Client, reqwest::Error> {
+    let mut client = reqwest::Client::builder()
         .timeout(timeout)
         .connect_timeout(timeout / 2)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("logmedic/", env!("CARGO_PKG_VERSION")));
+    for certificate in
+        ca.map(|pem| reqwest::Certificate::from_pem_bundle(pem.as_bytes())).transpose()?.unwrap_or_default()
+    {
+        client = client.add_root_certificate(certificate);
+    }
     if proxy { client.build() } else { client.no_proxy().build() }
+}
+
+/// Whether a text holds certificates of authorities that can be trusted.
+///
+/// # Errors
+/// A sentence that says why not.
+pub fn check_ca(pem: &str) -> Result<(), String> {
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err("there is no certificate in it".into());
+    }
+    client(Duration::from_secs(1), false, Some(pem))
+        .map(drop)
+        .map_err(|_| "it holds a certificate that cannot be read".into())
 }
 
 /// Sends one message and judges the answer.

@@ -91,6 +91,9 @@ pub struct IncidentShown {
     /// Who has seen it, and when.
     #[schema(value_type = Option<Object>)]
     pub acknowledged: Option<crate::engine::By>,
+    /// What people ordered about it, oldest first: order, who, when, why.
+    #[schema(value_type = Vec<Object>)]
+    pub orders: Vec<crate::engine::Ordered>,
 }
 
 /// For how long nobody is told, and why.
@@ -148,6 +151,7 @@ pub fn shown(case: &Case) -> IncidentShown {
         last_at: incident.last_at,
         ended_at: case.ended_at,
         acknowledged: case.acknowledged.clone(),
+        orders: case.orders.clone(),
     }
 }
 
@@ -191,8 +195,8 @@ async fn give(desk: &Desk, id: &str, order: impl FnOnce(Id) -> Order) -> Answer 
 /// Works on an incident that ended or waits again, with fresh attempts.
 #[utoipa::path(post, path = "/incidents/{id}/retry", tag = "incidents", params(("id" = String, Path, description = "The incident.")),
     responses((status = 202, body = Ordered), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn retry(State(desk): State<Desk>, _: Operator, Path(id): Path<String>) -> Answer {
-    give(&desk, &id, |incident| Order::Retry { incident }).await
+async fn retry(State(desk): State<Desk>, Operator(who): Operator, Path(id): Path<String>) -> Answer {
+    give(&desk, &id, |incident| Order::Retry { incident, by: who.account }).await
 }
 
 /// Says that somebody has seen it.

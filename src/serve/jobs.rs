@@ -49,6 +49,7 @@ impl FromRef<Desk> for Identity {
 #[derive(Default, Deserialize, IntoParams)]
 pub struct JobQuery {
     /// Only in this state: `queued`, `processing`, `completed`, `failed`.
+    #[param(pattern = "^(queued|processing|completed|failed)$")]
     state: Option<String>,
     /// Only of this log source (or root, for files that no log names).
     source: Option<String>,
@@ -339,10 +340,10 @@ fn field(name: &str, value: Option<String>, most: usize) -> Result<Option<String
     responses((status = 202, body = Ordered), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn retry(
     State(desk): State<Desk>,
-    _: Operator,
+    Operator(who): Operator,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Ordered>), Problem> {
     let job = id_of(&id, "job_not_found")?;
-    let incident = desk.orders.give(Order::RetryJob { job }).await?;
+    let incident = desk.orders.give(Order::RetryJob { job, by: who.account }).await?;
     Ok((StatusCode::ACCEPTED, Json(Ordered { id: incident.to_string(), ws_url: Some(ws_url(job)) })))
 }

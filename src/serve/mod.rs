@@ -3,6 +3,7 @@
 //! Files are named for resources. Each has `router(app) -> OpenApiRouter<App>`; what a resource may be used for is said beside its
 //! route by the extractor that it takes ([`auth`]): a page that hides a button is a courtesy, the check is here.
 
+pub mod accept;
 pub mod audit;
 pub mod auth;
 pub mod describe;

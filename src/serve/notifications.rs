@@ -66,7 +66,7 @@ pub fn router<S>(centre: Centre) -> OpenApiRouter<S> {
 }
 
 /// One entry of the notification centre.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Notification {
     #[serde(skip)]
     ord: i64,
@@ -133,6 +133,7 @@ pub struct NotificationQuery {
     /// Only of this level.
     level: Option<Level>,
     /// Only of this kind: `incident`, `bot`, `agent`, `probe`, `operation`, `custom`.
+    #[param(pattern = "^(incident|bot|agent|probe|operation|custom)$")]
     kind: Option<String>,
     /// Only incidents of this class.
     class: Option<String>,
@@ -211,6 +212,7 @@ struct StatsQuery {
     /// From this moment on, RFC 3339; the last seven days when not said.
     since: Option<DateTime<Utc>>,
     /// `hour` or `day`.
+    #[param(pattern = "^(hour|day)$")]
     by: Option<String>,
 }
 
@@ -363,9 +365,9 @@ struct Trial {
 async fn test(
     State(centre): State<Centre>,
     _: Operator,
-    trial: Option<Json<Trial>>,
+    trial: Option<Json<Option<Trial>>>,
 ) -> Result<Json<Vec<Tried>>, Problem> {
-    let name = trial.and_then(|Json(trial)| trial.channel);
+    let name = trial.and_then(|Json(trial)| trial?.channel);
     let tried = centre.channels.test(name.as_deref()).await;
     match name {
         Some(name) if tried.is_empty() => {

@@ -40,8 +40,10 @@ impl FromRef<Desk> for Operations {
 #[derive(Deserialize, IntoParams)]
 pub struct OperationQuery {
     /// Only in this state: `pending`, `running`, `paused`, `completed`, `failed`, `cancelled`.
+    #[param(pattern = "^(pending|running|paused|completed|failed|cancelled)$")]
     state: Option<String>,
     /// Only of this kind: `repair`, `custom`, `library`, `thumbnails`, `integrity`, `backup`, `test`.
+    #[param(pattern = "^(repair|custom|library|thumbnails|integrity|backup|test)$")]
     kind: Option<String>,
 }
 
@@ -223,7 +225,10 @@ async fn test(
     let order: TestOrder = if body.is_empty() {
         TestOrder::default()
     } else {
-        serde_json::from_slice(&body).map_err(|error| Problem::bad("bad_body", error.to_string()))?
+        // `null` is a body that is not there.
+        let order: Option<TestOrder> =
+            serde_json::from_slice(&body).map_err(|error| Problem::bad("bad_body", error.to_string()))?;
+        order.unwrap_or_default()
     };
     let TestOrder { priority, items, item_ms, fail_every, resume } = order;
     let count = Count { items, item_ms, fail_every, resume };

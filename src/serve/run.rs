@@ -1,5 +1,6 @@
 //! Puts the routes together and serves them until it is told to stop. I/O.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,8 +20,8 @@ use super::notifications::Centre;
 use super::system::System;
 use super::ws::Door;
 use super::{
-    audit, auth, describe, incidents, jobs, library, logs, notifications, operations, pages, rules, setup, story,
-    system, ws,
+    accept, audit, auth, describe, incidents, jobs, library, logs, notifications, operations, pages, rules, setup,
+    story, system, ws,
 };
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
@@ -91,15 +92,13 @@ pub fn service(parts: Parts, guard: Guard) -> Router {
 
 /// Serves until `stop`.
 pub async fn run(service: Router, network: Option<TcpListener>, local: Option<UnixListener>, stop: CancellationToken) {
-    let service = service.into_make_service_with_connect_info::<Peer>();
     let network = network.map(|listener| {
-        let served =
-            axum::serve(Network(listener), service.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
-        tokio::spawn(served.into_future())
+        let peer = |_: &TcpStream, address: &SocketAddr| Peer::Tcp(*address);
+        tokio::spawn(accept::serve(Network(listener), service.clone(), accept::NETWORK, peer, stop.clone()))
     });
     let local = local.map(|listener| {
-        let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-        tokio::spawn(served.into_future())
+        let peer = |stream: &UnixStream, _: &_| Peer::of_unix(stream);
+        tokio::spawn(accept::serve(listener, service, accept::LOCAL, peer, stop.clone()))
     });
     stop.cancelled().await;
     let both = async {

@@ -1,6 +1,8 @@
 //! Checks `[[channel]]`, finds its secrets, and shapes it for the outbox. I/O for the secret files only.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
 
 use super::config::{Channel, ChannelKind, Config};
 use super::load::Loaded;
@@ -9,7 +11,7 @@ use super::problem::Problem;
 use super::schema::nearest;
 use super::secrets;
 use super::tree::Node;
-use crate::outbox::{ChannelSettings, EmailSettings, PushSettings, Quiet, Rules, Way, WebhookSettings, full};
+use crate::outbox::{self, ChannelSettings, EmailSettings, PushSettings, Quiet, Rules, Way, WebhookSettings, full};
 use crate::vocab::{Class, Secret, Severity, Story};
 
 /// More channels than this are a mistake: each has a loop and a connection of its own.
@@ -23,6 +25,9 @@ const REPEAT_MIN_S: u64 = 60;
 
 /// Messages a minute at most that can be asked for.
 const RATE_MAX: u32 = 600;
+
+/// A bundle of every public authority is half as large.
+const CA_MAX: u64 = 512 << 10;
 
 /// The name of the rules for browsers when nothing is configured.
 const BROWSERS: &str = "browsers";
@@ -160,6 +165,16 @@ pub(super) fn resolve(config: &mut Config, tree: &mut Node, problems: &mut Vec<P
             ("url", "url_file", &mut channel.url, channel.url_file.as_ref()),
             ("secret", "secret_file", &mut channel.secret, channel.secret_file.as_ref()),
         ];
+        if let Some(file) = &channel.ca_file {
+            let origin = tree.get(&["channel", &at, "ca_file"]).map(|node| node.origin.clone());
+            if let Err(error) = authority(&file.path) {
+                let message = format!("failed to use {}: {error}", file.shown);
+                let problem = Problem { origin, ..Problem::general(message) };
+                problems.push(
+                    problem.remedy("write the certificate of your authority into it, -----BEGIN CERTIFICATE-----…"),
+                );
+            }
+        }
         for (key, file_key, value, file) in both {
             let said = |key| tree.get(&["channel", &at, key]).map(|node| node.origin.clone());
             if let Some(file) = file {
@@ -184,6 +199,18 @@ pub(super) fn resolve(config: &mut Config, tree: &mut Node, problems: &mut Vec<P
             }
         }
     }
+}
+
+/// The certificates in a file: no secret, but a mistake in it must be told before a message is late.
+fn authority(path: &Path) -> Result<String, String> {
+    let mut pem = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(CA_MAX + 1).read_to_string(&mut pem).map_err(|error| error.to_string())?;
+    if pem.len() as u64 > CA_MAX {
+        return Err(format!("it is larger than {CA_MAX} bytes"));
+    }
+    outbox::check_ca(&pem)?;
+    Ok(pem)
 }
 
 fn hide(tree: &mut Node, index: usize, key: &str, with: Node) {
@@ -213,6 +240,7 @@ pub fn settings(loaded: &Loaded) -> (Vec<ChannelSettings>, ChannelSettings) {
         },
         language: lang(config.language),
         templates_dir: None,
+        ca: None,
         way: Way::Push(PushSettings::default()),
     });
     (all, push)
@@ -239,6 +267,8 @@ fn one(config: &Config, channel: &Channel) -> Option<ChannelSettings> {
         rules,
         language: lang(channel.language.unwrap_or(config.language)),
         templates_dir: channel.templates.as_ref().map(|dir| dir.path.clone()),
+        // It was read when the configuration was checked; gone since, the public authorities alone are trusted.
+        ca: channel.ca_file.as_ref().and_then(|file| authority(&file.path).ok()),
         way,
     })
 }

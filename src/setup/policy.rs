@@ -10,7 +10,7 @@ use crate::decide::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry,
 use crate::heal;
 use crate::operate;
 use crate::operate::schedule::Schedule;
-use crate::outbox::{Lang, Pace, TelegramSettings};
+use crate::outbox::{Lang, Pace, Quiet, TelegramSettings};
 use crate::supervise::tree::MARKER;
 use crate::supervise::{BotSpec, RestartPolicy, RestartWhen, marker_for};
 use crate::vocab::Mode;
@@ -164,6 +164,7 @@ pub fn telegram(loaded: &Loaded) -> Option<TelegramSettings> {
         admins: telegram.admins.clone(),
         language: language(loaded),
         templates_dir: telegram.templates.as_ref().map(|dir| dir.path.clone()),
+        quiet: telegram.quiet.as_deref().and_then(|text| Quiet::parse(text).ok()),
         min_severity: telegram.min_severity,
         pace: Pace::default(),
     })

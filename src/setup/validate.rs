@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::schema::nearest;
 use super::tree::Node;
 use crate::operate::schedule::Schedule;
+use crate::outbox::Quiet;
 use crate::vocab::Class;
 
 /// Collects problems with the place that said the value.
@@ -160,6 +161,9 @@ fn bounds(config: &Config, check: &mut Check<'_>) {
     check.within(config.records.max_size.0 >= 64 << 10, "records", "max_size", "\"64KiB\" or more");
     check.within(config.records.keep <= 1000, "records", "keep", "at most 1000");
     check.within(config.telegram.admins.len() <= 100, "telegram", "admins", "at most 100 chats");
+    if let Some(Err(error)) = config.telegram.quiet.as_deref().map(Quiet::parse) {
+        check.must(false, &["telegram", "quiet"], error, "write quiet = \"23:00-07:00\"");
+    }
     let session = config.server.session_ttl.0.as_secs();
     check.within((300..=90 * 86_400).contains(&session), "server", "session_ttl", "\"5m\" to \"90d\"");
     let signals = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGINT", "SIGTERM"];

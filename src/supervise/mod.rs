@@ -15,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub mod control;
+pub mod files;
 pub mod log;
 pub mod output;
 pub mod policy;

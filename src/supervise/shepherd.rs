@@ -29,6 +29,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, User, getppid, initgroups, setgid, setsid, setuid};
 
 use super::control::{MAX_LINE, Order, Report};
+use super::files;
 use super::tree;
 use super::{NOT_EXECUTABLE, NOT_FOUND};
 
@@ -283,7 +284,8 @@ fn become_bot(shepherd: u64, user: &str, command: &[OsString]) -> u8 {
     if u64::try_from(getppid().as_raw()) != Ok(shepherd) {
         return NOT_EXECUTABLE; // the shepherd died before the line above; nobody would ever end us
     }
-    let error = Command::new(&command[0]).args(&command[1..]).exec();
+    files::restore();
+    let error = Command::new(&command[0]).args(&command[1..]).env_remove(files::VARIABLE).exec();
     eprintln!("logmedic: failed to start {program}: {error}");
     if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }

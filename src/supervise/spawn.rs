@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 
 use super::output::{Readers, Sink};
 use super::tree::MARKER;
-use super::{BotSpec, NOT_EXECUTABLE, NOT_FOUND};
+use super::{BotSpec, NOT_EXECUTABLE, NOT_FOUND, files};
 
 /// Meant by the service manager for us alone.
 const OURS: [&str; 7] =
@@ -208,4 +208,7 @@ fn environment(command: &mut Command, spec: &BotSpec, user: Option<&User>) {
     }
     command.envs(spec.env.iter().map(|(name, value)| (name, value)));
     command.env(MARKER, &spec.marker);
+    if let Some(soft) = files::before() {
+        command.env(files::VARIABLE, soft.to_string());
+    }
 }

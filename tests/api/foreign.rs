@@ -11,9 +11,9 @@ const PACKAGE: &str = "schemathesis==4.32.5";
 /// What would end the session that the judge works with, or is no request and answer.
 const LEFT_OUT: &str = "/auth/(logout|password|totp.*|sessions.*)|/accounts.*|/ws$";
 
-/// Without these checks: a second way to show who one is counts there as none, and not every rule (a job needs one of four
-/// names) can be said in a schema.
-const CHECKS_LEFT_OUT: &str = "ignored_auth,positive_data_acceptance";
+/// Without this check: for JSON Schema 2500.0 is an integer, and not every rule (a job needs one of four names, a setting must
+/// exist, an address must be one of a push service) can be said in a schema.
+const CHECKS_LEFT_OUT: &str = "positive_data_acceptance";
 
 /// Fetches the judge once for all runs.
 fn judge() -> PathBuf {
@@ -48,6 +48,8 @@ fn c10_the_description_holds_what_it_promises() {
         .arg(format!("{}/api/v1/openapi.json", house.url))
         .args(["--header", &format!("Authorization: Bearer {}", token.trim())])
         .args(["--exclude-path-regex", LEFT_OUT, "--exclude-checks", CHECKS_LEFT_OUT])
+        // A made-up cookie beside our token would be taken for a way in that was not looked at.
+        .args(["--generation-with-security-parameters", "false"])
         .args(["--max-examples", "15", "--seed", "1", "--generation-deterministic", "--no-color"])
         .output()
         .unwrap();

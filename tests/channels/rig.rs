@@ -165,7 +165,7 @@ pub fn rules() -> Rules {
 }
 
 pub fn channel(name: &str, rules: Rules, way: Way) -> ChannelSettings {
-    ChannelSettings { name: name.into(), rules, language: Lang::En, templates_dir: None, way }
+    ChannelSettings { name: name.into(), rules, language: Lang::En, templates_dir: None, ca: None, way }
 }
 
 pub fn hook(receiver: &Receiver, path: &str, preset: Preset, secret: Option<&str>) -> Way {

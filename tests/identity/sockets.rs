@@ -52,11 +52,15 @@ async fn d1_a_socket_opens_by_cookie_by_subprotocol_and_by_ticket() {
     assert_eq!(Socket::open(ws()).await.err(), Some(401));
     let mut by_cookie = Socket::open(ws().header("cookie", &otto.cookie).header("origin", rig.origin())).await.unwrap();
     assert_eq!(by_cookie.next().await.as_deref(), Some("operator"));
-    for origin in ["https://evil.example", "null"] {
-        let foreign = ws().header("cookie", &otto.cookie).header("origin", origin);
-        assert_eq!(Socket::open(foreign).await.err(), Some(403), "{origin}");
-    }
     let offered = format!("logmedic.v1, bearer.{}", otto.token);
+    for origin in ["https://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1"] {
+        for (name, pass) in [("cookie", &otto.cookie), ("sec-websocket-protocol", &offered)] {
+            let foreign = ws().header(name, pass).header("origin", origin);
+            assert_eq!(Socket::open(foreign).await.err(), Some(403), "{origin} by {name}");
+        }
+        let ticket = otto.client.post(rig.url("ws/ticket")).header("cookie", &otto.cookie).header("origin", origin);
+        assert_eq!(status(ticket).await, 403, "{origin}");
+    }
     assert!(Socket::open(ws().header("sec-websocket-protocol", offered)).await.is_ok());
     assert_eq!(Socket::open(ws().header("sec-websocket-protocol", "logmedic.v1, bearer.x.y.z")).await.err(), Some(401));
     // Only a socket may show its token that way.

@@ -185,7 +185,10 @@ async fn b6_a_person_approves_and_the_story_says_who() {
     assert_eq!((story["state"].as_str(), story["before"]["rejected_by"].as_str()), (Some("cancelled"), Some("local")));
     // Whoever changes their mind has it worked on again.
     assert_eq!(house.post(&format!("/incidents/{second}/retry"), json!(null)).await.0, 202);
-    assert_eq!(house.get(&format!("/incidents/{second}")).await.1["ended_at"], Value::Null);
+    let story = house.get(&format!("/incidents/{second}")).await.1;
+    assert_eq!((&story["ended_at"], &story["before"]["retried_by"]), (&Value::Null, &json!("local")));
+    let orders: Vec<_> = story["orders"].as_array().unwrap().iter().map(|one| (&one["order"], &one["by"])).collect();
+    assert_eq!(orders, [(&json!("reject"), &json!("local")), (&json!("retry"), &json!("local"))]);
     assert_eq!(house.post(&format!("/incidents/{first}/acknowledge"), json!(null)).await.0, 202);
     assert_eq!(house.get(&format!("/incidents/{first}")).await.1["acknowledged"]["by"], "local");
     let silence = format!("/incidents/{first}/silence");

@@ -44,6 +44,7 @@ pub fn settings(fake: &Fake, admins: &[i64], pace: Pace) -> TelegramSettings {
         admins: admins.to_vec(),
         language: Lang::En,
         templates_dir: None,
+        quiet: None,
         min_severity: Severity::Warning,
         pace,
     }

@@ -110,6 +110,9 @@ pub struct Job {
     /// When it was completed or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
+    /// The bot says that it failed, and nobody was told yet: an incident may still speak for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unexplained: bool,
     /// Its file was looked at, and of this kind nobody can tell whether it is whole.
     #[serde(skip)]
     pub unsure: bool,
@@ -383,6 +386,7 @@ impl Job {
             stalled_since: None,
             stalls: 0,
             ended_at: None,
+            unexplained: false,
             unsure: false,
         }
     }

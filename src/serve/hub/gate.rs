@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -61,12 +61,6 @@ pub trait Gate: Send + Sync + 'static {
 
     /// What the guest may do now; `None` when it may not stay. Blocking: microseconds.
     fn still(&self, guest: &Guest) -> Option<Role>;
-
-    /// Whether the page that sends the request is one of ours: a browser says from where it comes, and sends the cookie
-    /// from anywhere. What sends no `Origin` is no browser.
-    fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        is_own_origin(headers)
-    }
 }
 
 /// Carries out what a client wants of the rest of the agent.
@@ -79,39 +73,5 @@ pub trait Commands: Send + Sync + 'static {
     #[doc(hidden)]
     fn is_known_text(&self, _text: &str) -> bool {
         false
-    }
-}
-
-/// Whether `Origin` names the host that the request was sent to.
-#[must_use]
-pub fn is_own_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else {
-        return !headers.contains_key(header::ORIGIN);
-    };
-    let named = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    named.is_some_and(|named| named.eq_ignore_ascii_case(host))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn h2_only_our_own_pages_may_use_the_cookie() {
-        let ask = |origin: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, "127.0.0.1:7878".parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, origin.parse().unwrap());
-            }
-            is_own_origin(&headers)
-        };
-        assert!(ask(None) && ask(Some("http://127.0.0.1:7878")) && ask(Some("https://127.0.0.1:7878")));
-        for foreign in
-            ["http://evil.example", "null", "http://127.0.0.1:7879", "http://127.0.0.1", "file://127.0.0.1:7878"]
-        {
-            assert!(!ask(Some(foreign)), "{foreign}");
-        }
     }
 }

@@ -25,7 +25,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
-pub use ask::{Action, Ask, Command, FRAME_MAX};
+pub use ask::{Action, Ask, Asked, Command, FRAME_MAX, read as read_frame};
 pub use client::attend;
 pub use figures::{Connections, Stats};
 pub use frame::{For, Frame, Kind, Topic};

@@ -96,6 +96,7 @@ pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<RuleProbl
     findings.extend(places::disks(loaded));
     findings.extend(system::privileges(&loaded.config));
     findings.extend(system::watches());
+    findings.extend(system::open_files());
     findings.extend(system::bot_command(loaded, around));
     findings.extend(system::pictures(&loaded.config));
     findings.extend(system::second_instance(&loaded.state_dir));

@@ -10,6 +10,7 @@ use super::Finding;
 use super::files::may;
 use crate::setup::config::Config;
 use crate::setup::load::{Loaded, Surroundings};
+use crate::supervise::files;
 
 /// Linux capability numbers, `capabilities(7)`.
 const CAP_CHOWN: u32 = 0;
@@ -145,6 +146,20 @@ pub(super) fn watches() -> Vec<Finding> {
         return vec![Finding::warn("watches", detail, remedy)];
     }
     vec![Finding::ok("watches", detail)]
+}
+
+/// How many files may be open; `run` raises the soft limit itself.
+pub(super) fn open_files() -> Vec<Finding> {
+    let Some((_, hard)) = files::limits() else {
+        return vec![Finding::warn("files", "the limit of open files cannot be read", "nothing to do")];
+    };
+    let may = hard.min(files::WANTED);
+    if may < files::ENOUGH {
+        let detail = format!("only {may} open files allowed: with many clients or logs some are turned away");
+        let remedy = format!("LimitNOFILE={} in the unit, or ulimit -Hn {0} before the start", files::WANTED);
+        return vec![Finding::warn("files", detail, remedy)];
+    }
+    vec![Finding::ok("files", format!("{may} open files allowed"))]
 }
 
 /// Whether the bot can be started, where the configuration says how.

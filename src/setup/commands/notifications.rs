@@ -1,6 +1,6 @@
 //! `logmedic notifications`: what people were told; reading, clearing, sending, trying and previewing. Also while no agent runs.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ pub struct Args {
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
+    /// Then go on and tell what changes.
+    #[arg(long)]
+    pub follow: bool,
     /// Only what nobody has read.
     #[arg(long)]
     pub unread: bool,
@@ -171,42 +174,37 @@ fn texts(loaded: &Loaded) -> Result<Texts, Failure> {
 
 fn list(args: &Args, loaded: &Loaded) -> Done {
     let mut out = stdout();
-    let entries = if loaded.state_dir.join("state.db").exists() {
-        let db = Ledger::look(&loaded.state_dir).map_err(|error| state_failure(&error))?;
-        let filter = Filter {
-            level: args.level,
-            unread: args.unread.then_some(true),
-            search: args.search.clone(),
-            ..Filter::default()
-        };
-        table::list(&db, &filter, args.limit.min(LIMIT_MAX)).map_err(|error| failed(&error))?
+    let db = if loaded.state_dir.join("state.db").exists() {
+        Some(Ledger::look(&loaded.state_dir).map_err(|error| state_failure(&error))?)
     } else {
-        Vec::new()
+        None
+    };
+    let filter = Filter {
+        level: args.level,
+        unread: args.unread.then_some(true),
+        search: args.search.clone(),
+        ..Filter::default()
     };
     let texts = texts(loaded)?;
-    let none = entries.is_empty();
-    for entry in entries {
-        let shown = Notification::of(entry, &texts);
-        if args.json {
-            json_line(&mut out, &shown)?;
-        } else {
-            let mark = if shown.read { ' ' } else { '*' };
-            let title = shorten(&shown.title, SHOWN);
-            writeln!(
-                out,
-                "{mark} {}  {}  {:<7}  {}",
-                clean_line(&shown.id),
-                shown.at,
-                shown.level,
-                clean_line(&title)
-            )?;
-        }
+    let look = || {
+        let Some(db) = &db else { return Ok(Vec::new()) };
+        let found = table::list(db, &filter, args.limit.min(LIMIT_MAX)).map_err(|error| failed(&error))?;
+        Ok(found.into_iter().map(|entry| Notification::of(entry, &texts)).collect())
+    };
+    let nothing = (!args.json).then_some("nobody was told anything");
+    super::list(args.follow && db.is_some(), look, nothing, &mut out, |out, one: &Notification| {
+        show(out, one, args.json)
+    })
+}
+
+fn show(out: &mut impl io::Write, one: &Notification, json: bool) -> Result<(), Failure> {
+    if json {
+        return json_line(out, one);
     }
-    if none && !args.json {
-        writeln!(out, "nobody was told anything")?;
-    }
-    out.flush()?;
-    Ok(0)
+    let mark = if one.read { ' ' } else { '*' };
+    let title = shorten(&one.title, SHOWN);
+    writeln!(out, "{mark} {}  {}  {:<7}  {}", clean_line(&one.id), one.at, one.level, clean_line(&title))?;
+    Ok(())
 }
 
 fn failed(error: &rusqlite::Error) -> Failure {

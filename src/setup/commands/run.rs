@@ -10,6 +10,7 @@ use crate::setup::cli::RunArgs;
 use crate::setup::dispatch::colored;
 use crate::setup::load::{self, Surroundings};
 use crate::setup::policy;
+use crate::supervise::files;
 
 /// Runs the agent until it is told to stop or its bot ends; the bot's exit code is ours.
 ///
@@ -17,6 +18,7 @@ use crate::setup::policy;
 /// When it cannot start.
 pub fn run(args: RunArgs, file: Option<&Path>, around: Surroundings) -> Done {
     let loaded = load::load(file, &around)?;
+    files::raise();
     let tty = std::io::stdout().is_terminal();
     let style = match (args.json, colored(tty)) {
         (true, _) => Style::Json,

@@ -6,12 +6,15 @@ use std::path::Path;
 use super::{Done, Failure, json_line, stdout};
 use crate::correlate::{Job, JobState, Progress};
 use crate::engine::{Case, Phase};
-use crate::ledger::{Ledger, store};
+use crate::ledger::standing::{self, Standing};
+use crate::ledger::{Ledger, outbox, store};
+use crate::outbox::{ChannelSettings, Way};
 use crate::setup::agent::state_failure;
+use crate::setup::channels;
 use crate::setup::cli::{JsonArgs, ListArgs};
-use crate::setup::load::{self, Surroundings};
+use crate::setup::load::{self, Loaded, Surroundings};
 use crate::setup::policy;
-use crate::vocab::{clean_line, rfc3339, shorten};
+use crate::vocab::{Severity, clean_line, rfc3339, shorten};
 
 /// How much of a subject or sentence a table shows, in characters.
 const SHOWN: usize = 60;
@@ -54,6 +57,7 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
     let owed = count(
         "SELECT count(*) FROM notice n WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.key = n.key AND d.state = 'sent' AND d.revision >= n.revision)",
     );
+    let channels = standings(&loaded, db.as_ref())?;
     let unknown = db.as_ref().map(|db| store::unclassified(db, UNKNOWN_MAX)).unwrap_or_default();
     let open = cases.iter().filter(|case| !case.ended()).count();
     let active = jobs.iter().filter(|job| matches!(job.state, JobState::Queued | JobState::Processing)).count();
@@ -63,6 +67,7 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
             "running": running.is_some(), "pid": running, "state_dir": loaded.state_dir, "incidents_open": open,
             "incidents": cases.len(), "jobs_active": active, "jobs": jobs.len(), "records": records,
             "records_path": loaded.records_path(), "notices_owed": owed, "unclassified": unknown,
+            "channels": channels.iter().map(standing_json).collect::<Vec<_>>(),
         });
         json_line(&mut out, &value)?;
     } else {
@@ -83,9 +88,12 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
                 clean_line(&shape)
             )?;
         }
-        match policy::telegram(&loaded) {
-            Some(_) => writeln!(out, "alerts     {owed} not delivered yet")?,
-            None => writeln!(out, "alerts     go nowhere: no [telegram] token and admins; {owed} kept")?,
+        if channels.is_empty() {
+            writeln!(out, "alerts     go nowhere: no [telegram] token and admins, no [[channel]]; {owed} kept")?;
+        }
+        for (place, one) in channels.iter().enumerate() {
+            let head = if place == 0 { "alerts" } else { "" };
+            writeln!(out, "{head:<10} {:<20} {}", clean_line(&one.channel), clean_line(&stands(one)))?;
         }
         // The directory is logmedic's own: nobody else puts links there.
         let size = fs_extra::dir::get_size(&loaded.state_dir).unwrap_or(0);
@@ -94,6 +102,55 @@ pub fn status(args: JsonArgs, file: Option<&Path>, around: &Surroundings) -> Don
     }
     out.flush()?;
     Ok(0)
+}
+
+/// Every configured channel and how it stands; one that no agent has served yet stands empty.
+fn standings(loaded: &Loaded, db: Option<&rusqlite::Connection>) -> Result<Vec<Standing>, Failure> {
+    let telegram = policy::telegram(loaded);
+    let least = telegram.as_ref().map_or(Severity::Info, |settings| settings.min_severity);
+    let found = db.map(|db| standing::standings(db, least)).transpose();
+    let mut found =
+        found.map_err(|error| Failure::failed(format!("failed to read the state: {error}")))?.unwrap_or_default();
+    let admins = telegram.into_iter().flat_map(|settings| settings.admins);
+    let (configured, _) = channels::settings(loaded);
+    // Browsers are known to the ledger only.
+    let others = configured.iter().filter(|one| !matches!(one.way, Way::Push(_))).map(ChannelSettings::full);
+    let names: Vec<String> = admins.map(outbox::channel).chain(others).collect();
+    found.retain(|one| one.channel.starts_with("push:") || names.contains(&one.channel));
+    for name in names {
+        if found.iter().all(|one| one.channel != name) {
+            found.push(Standing { channel: name, ..Standing::default() });
+        }
+    }
+    Ok(found)
+}
+
+fn moment(ms: i64) -> Option<String> {
+    chrono::DateTime::from_timestamp_millis(ms).map(rfc3339)
+}
+
+fn standing_json(one: &Standing) -> serde_json::Value {
+    serde_json::json!({
+        "channel": one.channel, "waiting": one.waiting, "failing_since": one.failing_since.and_then(moment),
+        "error": one.error, "last_delivered": one.last_sent.and_then(moment),
+    })
+}
+
+/// How a channel stands, in words.
+fn stands(one: &Standing) -> String {
+    let mut words = vec![match one.waiting {
+        0 => "nothing waits".to_owned(),
+        count => format!("{count} not delivered yet"),
+    }];
+    if let Some(since) = one.failing_since.and_then(moment) {
+        let error = one.error.as_deref().map(|error| format!(": {}", shorten(error, SHOWN))).unwrap_or_default();
+        words.push(format!("failing since {since}{error}"));
+    }
+    words.push(match one.last_sent.and_then(moment) {
+        Some(at) => format!("last delivered {at}"),
+        None => "nothing delivered so far".to_owned(),
+    });
+    words.join(", ")
 }
 
 /// `logmedic incidents [ID]`.

@@ -29,6 +29,10 @@ pub struct Channel {
     /// File that holds the secret; nobody but its owner and group may read it.
     #[serde(default)]
     pub secret_file: Option<FilePath>,
+    /// File with the certificate (PEM) of your own authority: what it signed is trusted by this channel besides what the public
+    /// ones did. For a webhook or mail server inside your network.
+    #[serde(default)]
+    pub ca_file: Option<FilePath>,
     /// Mail server: `smtps://USER@HOST` (TLS) or `smtp://USER@HOST` (STARTTLS; without TLS only on this machine).
     #[serde(default)]
     pub smtp: Option<String>,

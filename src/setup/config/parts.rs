@@ -272,6 +272,8 @@ pub struct Telegram {
     pub api_url: String,
     /// Events below this level are not sent: `info`, `warning`, `error`, `critical`.
     pub min_severity: Severity,
+    /// Hours in which messages come without a sound, but for what is critical: `"23:00-07:00"`, as in `[[channel]]`.
+    pub quiet: Option<String>,
     /// Directory with texts of your own; what is not there is taken from the shipped ones.
     pub templates: Option<FilePath>,
     /// Whether this is the download bot's token (found out, not configured): then logmedic never polls.
@@ -287,6 +289,7 @@ impl Default for Telegram {
             admins: Vec::new(),
             api_url: "https://api.telegram.org".into(),
             min_severity: Severity::Warning,
+            quiet: None,
             templates: None,
             shared: false,
         }
