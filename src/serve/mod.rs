@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod backups;
 pub mod describe;
 pub mod door;
 pub mod guard;

@@ -19,7 +19,8 @@ use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, describe, incidents, jobs, notifications, operations, rules, setup, system, ws};
+use super::{audit, auth, backups, describe, incidents, jobs, notifications, operations, rules, setup, system, ws};
+use crate::backup::Place;
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::operate::Operations;
@@ -48,17 +49,20 @@ pub struct Parts {
     pub door: Door,
     /// Health, figures and settings.
     pub system: System,
+    /// Where backups are kept.
+    pub backups: Place,
 }
 
 /// All routes, and their description.
 pub fn routes(parts: Parts) -> (Router, OpenApi) {
-    let Parts { ledger, book, orders, operations, identity, centre, door, system } = parts;
+    let Parts { ledger, book, orders, operations, identity, centre, door, system, backups } = parts;
     let api = OpenApiRouter::new()
         .merge(auth::router(identity.clone()))
         .merge(audit::router(identity.clone()))
         .merge(incidents::router(ledger.clone(), orders.clone(), identity.clone()))
         .merge(jobs::router(ledger.clone(), orders, identity.clone()))
         .merge(notifications::router(centre))
+        .merge(backups::router(backups, operations.clone(), identity.clone()))
         .merge(operations::router(operations, identity.clone()))
         .merge(rules::router(ledger, book, identity))
         .merge(system::router(system.clone()))

@@ -61,6 +61,9 @@ pub enum Command {
     Ws(super::commands::ws::WsCommand),
     /// What takes time: repairs, commands of `[[operation]]`; newest first.
     Operations(super::commands::operations::Args),
+    /// Backups of what logmedic knows: make, prove, bring back, list, delete.
+    #[command(subcommand)]
+    Backup(super::commands::backup::BackupCommand),
     /// What people were told: list, read, clear, send, test, preview.
     Notifications(super::commands::notifications::Args),
     /// The configuration in effect, or its schema.

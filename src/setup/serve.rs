@@ -201,6 +201,7 @@ fn spawn(
         centre,
         door: way,
         system,
+        backups: super::backup::place(loaded),
     };
     let connected = hub.clone();
     let service = service(parts, Guard::new(guard, identity.clone()));
