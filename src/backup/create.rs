@@ -100,7 +100,8 @@ fn full_or(what: &'static str, path: &Path, filling: &Filling<'_>) -> impl FnOnc
     move |source| {
         let limits = [nix::errno::Errno::ENOSPC, nix::errno::Errno::EDQUOT, nix::errno::Errno::EFBIG].map(|e| e as i32);
         if source.raw_os_error().is_some_and(|errno| limits.contains(&errno)) {
-            let why = format!("no room after {written} of {needed} bytes ({source}); free some, or set [backup] directory");
+            let why =
+                format!("no room after {written} of {needed} bytes ({source}); free some, or set [backup] directory");
             return Error::refused("write the backup", why);
         }
         Error::Io { what, path, source }
@@ -230,6 +231,11 @@ fn error_of_copy(error: crate::ledger::Error, filling: &Filling<'_>) -> Error {
             );
             Error::refused("write the backup", why)
         }
+        crate::ledger::Error::Sqlite { source, .. }
+            if matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) =>
+        {
+            Error::refused("make a backup", format!("the state itself is damaged ({source}); older backups are kept"))
+        }
         _ => error.into(),
     }
 }
@@ -303,7 +309,8 @@ fn medium_into(
 
 /// Writes the manifest and its checksum.
 fn seal(manifest: &Manifest, filling: &mut Filling<'_>) -> Result<(), Error> {
-    let text = serde_json::to_string(manifest).map_err(|error| Error::refused("write the manifest", error.to_string()))?;
+    let text =
+        serde_json::to_string(manifest).map_err(|error| Error::refused("write the manifest", error.to_string()))?;
     let text = crate::vocab::json_text(text);
     if text.len() as u64 > manifest::LONGEST {
         let why = format!("it would be longer than {} bytes; make this backup without media", manifest::LONGEST);

@@ -192,10 +192,14 @@ impl Manifest {
     /// # Errors
     /// A sentence that says what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|error| format!("the manifest cannot be read: {}", crate::vocab::clean_line(&error.to_string())))?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| {
+            format!("the manifest cannot be read: {}", crate::vocab::clean_line(&error.to_string()))
+        })?;
         if manifest.schema != SCHEMA {
-            return Err(format!("the manifest has the form '{}', this logmedic knows {SCHEMA}", crate::vocab::clean_line(&manifest.schema)));
+            return Err(format!(
+                "the manifest has the form '{}', this logmedic knows {SCHEMA}",
+                crate::vocab::clean_line(&manifest.schema)
+            ));
         }
         if manifest.files.len() > FILES {
             return Err(format!("the manifest names more than {FILES} files"));
@@ -206,7 +210,8 @@ impl Manifest {
             if !seen.insert(&file.path) {
                 return Err(format!("the manifest names {} twice", file.path));
             }
-            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            {
                 return Err(format!("the manifest has no checksum for {}", file.path));
             }
             // No file system has files beyond that; and a sum of them must not wrap.
@@ -279,8 +284,22 @@ mod tests {
     #[test]
     fn h1_a_path_that_leads_anywhere_else_is_no_path_of_a_backup() {
         for bad in [
-            "", "/etc/passwd", "../state.db", "config/../../x", "media/m/..", "config//x", "config/./x", "config/", "config",
-            "media/m", "state.db/x", "other/x", "manifest.json", ".partial/x", "a\\u0000b", "config/\\u0000",
+            "",
+            "/etc/passwd",
+            "../state.db",
+            "config/../../x",
+            "media/m/..",
+            "config//x",
+            "config/./x",
+            "config/",
+            "config",
+            "media/m",
+            "state.db/x",
+            "other/x",
+            "manifest.json",
+            ".partial/x",
+            "a\\u0000b",
+            "config/\\u0000",
         ] {
             let found = manifest(&format!("{},{}", file("state.db", "1"), file(bad, "1")), 2);
             assert!(found.is_err(), "{bad}");
@@ -315,10 +334,20 @@ mod tests {
         for label in [None, Some("before-2.0"), Some("a")] {
             assert!(is_name(&name(at, label)));
         }
-        for bad in ["", "x", "2026-11-25T193900Z-", "2026-11-25T193900Z-../x", "2026-13-25T193900Z", "2026-11-25T193900Zx", "é".repeat(9).as_str()] {
+        for bad in [
+            "",
+            "x",
+            "2026-11-25T193900Z-",
+            "2026-11-25T193900Z-../x",
+            "2026-13-25T193900Z",
+            "2026-11-25T193900Zx",
+            "é".repeat(9).as_str(),
+        ] {
             assert!(!is_name(bad), "{bad}");
         }
-        assert!(label("-x").is_err() && label(".x").is_err() && label("a b").is_err() && label(&"a".repeat(49)).is_err());
+        assert!(
+            label("-x").is_err() && label(".x").is_err() && label("a b").is_err() && label(&"a".repeat(49)).is_err()
+        );
     }
 
     proptest! {

@@ -37,7 +37,8 @@ impl Skipped {
     pub(super) fn add(&mut self, what: &str, why: impl std::fmt::Display) {
         self.count += 1;
         if self.told.len() < TOLD {
-            self.told.push(crate::vocab::shorten(&crate::vocab::clean_line(&format!("{what}: {why}")), 400).into_owned());
+            self.told
+                .push(crate::vocab::shorten(&crate::vocab::clean_line(&format!("{what}: {why}")), 400).into_owned());
         }
     }
 }

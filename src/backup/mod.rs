@@ -109,7 +109,9 @@ pub enum Error {
         damage: Vec<String>,
     },
     /// No room.
-    #[error("failed to make room for the backup: it needs {needed} bytes and {directory} has {free}; free some, or set [backup] directory")]
+    #[error(
+        "failed to make room for the backup: it needs {needed} bytes and {directory} has {free}; free some, or set [backup] directory"
+    )]
     Full {
         /// Bytes that it takes.
         needed: u64,

@@ -136,12 +136,18 @@ impl Place {
         }
         let own = nix::unistd::geteuid().as_raw();
         if meta.uid() != own && meta.uid() != 0 && own != 0 {
-            return Err(Error::refused(WHAT, format!("{shown} belongs to somebody else; give logmedic one of its own")));
+            return Err(Error::refused(
+                WHAT,
+                format!("{shown} belongs to somebody else; give logmedic one of its own"),
+            ));
         }
         // Who may rename in it could have a backup written elsewhere, or another one restored.
         if meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0 {
             let mode = meta.mode() & 0o7777;
-            return Err(Error::refused(WHAT, format!("others may write to {shown} (mode {mode:04o}); chmod go-w {shown}")));
+            return Err(Error::refused(
+                WHAT,
+                format!("others may write to {shown} (mode {mode:04o}); chmod go-w {shown}"),
+            ));
         }
         Ok(())
     }
@@ -304,7 +310,9 @@ impl Place {
         let one = all.iter().find(|one| one.name == name).ok_or_else(|| Error::Missing(name.into()))?;
         let others = all.iter().any(|other| other.name != name && other.damage.is_none());
         let why = match &one.damage {
-            Some(damage) => format!("it cannot be told whether it is one: {damage}; to delete it all the same, add --force"),
+            Some(damage) => {
+                format!("it cannot be told whether it is one: {damage}; to delete it all the same, add --force")
+            }
             None if !others => "it is the only one that looks whole; to delete it all the same, add --force".into(),
             None => String::new(),
         };

@@ -106,7 +106,8 @@ pub fn restore(wanted: &Wanted, now: DateTime<Utc>, watch: &mut dyn Watch) -> Re
     let format = open.manifest.database_format;
     if format > state::known() {
         let known = state::known();
-        let why = format!("its state has format {format}, this logmedic knows {known}; install the newer logmedic first");
+        let why =
+            format!("its state has format {format}, this logmedic knows {known}; install the newer logmedic first");
         return Err(Error::refused(WHAT, why));
     }
     if let Some(to) = &wanted.config_to {
@@ -174,7 +175,12 @@ impl Staging {
         }
         watch.tell("copies the state", Some(entry.size));
         let path = self.0.join(manifest::STATE);
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(Error::io("make", &path))?;
+        let mut to = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(Error::io("make", &path))?;
         take(open, entry, &mut to, &path, watch)?;
         Ok(path)
     }
@@ -209,8 +215,7 @@ fn exchange(state: &Path, fresh: &Path, now: DateTime<Utc>) -> Result<Option<Pat
     let [database, wal, shm] = state::files(state);
     let mut aside = None;
     if database.exists() || wal.exists() {
-        let path = state.join(format!("{ASIDE}{}", manifest::name(now, None)));
-        fs::DirBuilder::new().mode(0o700).create(&path).map_err(Error::io("make", &path))?;
+        let path = aside_of(state, now)?;
         if database.exists() {
             let kept = path.join(manifest::STATE);
             let linked = fs::hard_link(&database, &kept);
@@ -220,7 +225,9 @@ fn exchange(state: &Path, fresh: &Path, now: DateTime<Utc>) -> Result<Option<Pat
         for part in [wal, shm] {
             let kept = path.join(part.file_name().unwrap_or_default());
             match fs::rename(&part, &kept) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("move", &part)(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("move", &part)(error));
+                }
                 _ => {}
             }
         }
@@ -233,6 +240,18 @@ fn exchange(state: &Path, fresh: &Path, now: DateTime<Utc>) -> Result<Option<Pat
     Ok(aside)
 }
 
+/// A fresh folder for what was there, named for this moment; the next second, when there is one already.
+fn aside_of(state: &Path, now: DateTime<Utc>) -> Result<PathBuf, Error> {
+    let mut at = now;
+    loop {
+        let path = state.join(format!("{ASIDE}{}", manifest::name(at, None)));
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => at += chrono::TimeDelta::seconds(1),
+            made => return made.map(|()| path.clone()).map_err(Error::io("make", &path)),
+        }
+    }
+}
+
 /// Refuses a folder that has something in it.
 fn empty(to: &Path) -> Result<(), Error> {
     const WHAT: &str = "bring the configuration back";
@@ -241,7 +260,9 @@ fn empty(to: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io("use the folder", to)(error)),
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::refused(WHAT, format!("{shown} is not empty; name a new folder, and compare by `diff -r`"))),
+        Ok(false) => {
+            Err(Error::refused(WHAT, format!("{shown} is not empty; name a new folder, and compare by `diff -r`")))
+        }
     }
 }
 
@@ -291,16 +312,19 @@ fn keep_out(open: &Open, to: &Path, watch: &mut dyn Watch) -> Result<u64, Error>
         let path = to.join(below);
         let mut file = fs::File::open(&path).map_err(Error::io("open", &path))?;
         let mut done = 0;
-        let (_, sum) = copy(&mut file, None, entry.size.saturating_add(1), &mut done, watch).map_err(|broken| match broken {
-            Broken::Stopped => Error::Stopped,
-            Broken::From(error) | Broken::To(error) => Error::io("read", &path)(error),
-        })?;
+        let (_, sum) =
+            copy(&mut file, None, entry.size.saturating_add(1), &mut done, watch).map_err(|broken| match broken {
+                Broken::Stopped => Error::Stopped,
+                Broken::From(error) | Broken::To(error) => Error::io("read", &path)(error),
+            })?;
         if sum != entry.sha256 {
             let damage = vec![format!("{} changed while it was brought back", entry.path)];
             return Err(Error::Damaged { name: open.manifest.name.clone(), damage });
         }
         let closed = |mode| fs::Permissions::from_mode(mode);
-        file.set_permissions(closed(0o600)).and_then(|()| file.sync_all()).map_err(Error::io("close to others", &path))?;
+        file.set_permissions(closed(0o600))
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io("close to others", &path))?;
         for above in path.ancestors().skip(1).take_while(|above| above.starts_with(to) && *above != to) {
             fs::set_permissions(above, closed(0o700)).map_err(Error::io("close to others", above))?;
             sync(above)?;

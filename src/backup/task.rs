@@ -10,9 +10,11 @@ use super::place::Place;
 use super::verify::{Verdict, verify};
 use super::watch::{Stopped, Watch};
 use super::{Error, Settings};
+use crate::ledger::backup::owe;
 use crate::operate::progress::Unit;
 use crate::operate::work::Order as Wish;
 use crate::operate::{Control, Kind, Outcome, Planned, Priority, Report, Task, Worker};
+use crate::vocab::{Notice, Severity, Story};
 
 /// The name of the operation that makes a backup.
 pub const CREATE: &str = "create";
@@ -26,6 +28,8 @@ pub const VERIFY: &str = "verify";
 pub enum Input {
     /// Make one.
     Create(Order),
+    /// Make one as the configuration says; people are told when that fails, since nobody waits for it.
+    Scheduled,
     /// Prove this one.
     Verify(String),
 }
@@ -48,7 +52,11 @@ impl BackupTask {
     /// With these settings. What a run that was cut off left half done is removed.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Place::new(settings.directory.clone(), settings.state.clone()).tidy();
+        let place = Place::new(settings.directory.clone(), settings.state.clone());
+        // Apart: it may be much, and nobody waits for it but the next backup.
+        if let Err(error) = std::thread::Builder::new().name("backups".into()).spawn(move || place.tidy()) {
+            tracing::warn!("failed to look for backups that were cut off: {error}");
+        }
         Self { settings }
     }
 }
@@ -67,7 +75,7 @@ impl Task for BackupTask {
         let plan = |schedule| Planned {
             name: CREATE.into(),
             schedule,
-            input: Input::Create(Order::default()).json(),
+            input: Input::Scheduled.json(),
             priority: Priority::Low,
         };
         self.settings.schedule.map(plan).into_iter().collect()
@@ -93,14 +101,14 @@ impl Work {
     fn work(&self, mut watch: Paced) -> Outcome {
         let id = watch.control.id().to_string();
         match &self.input {
-            Input::Create(order) => match create(&self.settings, order, Some(id), Utc::now(), &mut watch) {
-                Ok(made) => {
-                    watch.end(made.manifest.files.len() as u64, 0);
-                    Outcome::Done(told(&made))
+            Input::Create(order) => self.create(order, id, &mut watch),
+            Input::Scheduled => {
+                let outcome = self.create(&Order::default(), id.clone(), &mut watch);
+                if let Outcome::Failed(report) = &outcome {
+                    self.owe(id, &report.detail);
                 }
-                Err(Error::Stopped) => Outcome::cancelled("ended; nothing of it is left"),
-                Err(error) => Outcome::failed(error.to_string()),
-            },
+                outcome
+            }
             Input::Verify(name) => {
                 let place = Place::new(self.settings.directory.clone(), self.settings.state.clone());
                 match place.folder(name).and_then(|folder| verify(&folder, &mut watch)) {
@@ -112,6 +120,31 @@ impl Work {
                     Err(error) => Outcome::failed(error.to_string()),
                 }
             }
+        }
+    }
+}
+
+impl Work {
+    fn create(&self, order: &Order, id: String, watch: &mut Paced) -> Outcome {
+        match create(&self.settings, order, Some(id), Utc::now(), watch) {
+            Ok(made) => {
+                watch.end(made.manifest.files.len() as u64, 0);
+                Outcome::Done(told(&made))
+            }
+            Err(Error::Stopped) => Outcome::cancelled("ended; nothing of it is left"),
+            Err(error) => Outcome::failed(error.to_string()),
+        }
+    }
+
+    /// Has people told that there is no backup: once a day, however often it is tried.
+    fn owe(&self, operation: String, detail: &str) {
+        let at = Utc::now();
+        let story =
+            Story::Operation { operation, what: "backup".into(), state: "failed".into(), detail: detail.to_owned() };
+        let key = format!("backup:failed:{}", at.format("%Y-%m-%d"));
+        let notice = Notice { key, revision: 1, severity: Severity::Error, story, at };
+        if let Err(error) = owe(&self.settings.state, &notice) {
+            tracing::error!("a scheduled backup failed ({detail}), and people could not be told: {error}");
         }
     }
 }

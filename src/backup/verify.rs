@@ -102,7 +102,8 @@ pub(super) fn open(folder: &Path) -> Result<Open, Error> {
         return Err(Error::refused("open the backup", problem.to_string()));
     }
     let read = |what: &str, most: u64| -> Result<Vec<u8>, Error> {
-        let (file, facts) = roots.within(ROOT, what)?.open_read().map_err(|error| damaged(format!("{what}: {error}")))?;
+        let (file, facts) =
+            roots.within(ROOT, what)?.open_read().map_err(|error| damaged(format!("{what}: {error}")))?;
         if facts.size > most {
             return Err(damaged(format!("{what} is longer than {most} bytes")));
         }

@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::audit::{self, Outcome};
-use super::{Error, Ledger, schema};
-use crate::vocab::rfc3339;
+use super::{Error, Ledger, outbox, schema};
+use crate::vocab::{Notice, rfc3339};
 
 /// The name of the state database.
 pub const FILE: &str = "state.db";
@@ -139,6 +139,10 @@ pub fn adopt(copy: &Path, from: &str, at: DateTime<Utc>) -> Result<u32, Error> {
         let tx = db.transaction()?;
         tx.execute("UPDATE meta SET value = lower(hex(randomblob(8))) WHERE name = 'epoch'", [])?;
         tx.execute("DELETE FROM session", [])?;
+        // The run that made the backup did not crash.
+        let stopped =
+            "UPDATE meta SET value = json_set(value, '$.stopped', json_array(?1, ?2)) WHERE name = 'agent.run'";
+        tx.execute(stopped, (rfc3339(at), "a backup was brought back"))?;
         let report = serde_json::json!({ "detail": "it was under way when the backup was made" }).to_string();
         tx.execute(
             "UPDATE operation SET state = 'failed', ended_at = ?1, json = json_set(json, '$.state', 'failed', '$.wish', NULL, \
@@ -153,6 +157,23 @@ pub fn adopt(copy: &Path, from: &str, at: DateTime<Utc>) -> Result<u32, Error> {
     change().map_err(fail(copy))?;
     db.close().map_err(|(_, error)| fail(copy)(error))?;
     Ok(had)
+}
+
+/// Owes people a notice, from beside the agent: whoever delivers looks every few seconds for what others wrote.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn owe(dir: &Path, notice: &Notice) -> Result<(), Error> {
+    let path = dir.join(FILE);
+    let write = || -> rusqlite::Result<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(&path, flags)?;
+        db.busy_timeout(schema::BUSY)?;
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        outbox::put(&tx, notice)?;
+        tx.commit()
+    };
+    write().map_err(fail(&path))
 }
 
 /// The files that together are the state: the database, and beside it what it has not taken in yet.

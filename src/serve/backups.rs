@@ -90,7 +90,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + S
 /// Backups, the newest first.
 #[utoipa::path(get, path = "/backups", tag = "backups", params(PageQuery),
     responses((status = 200, body = Page<Listed>), (status = 400, body = Problem)))]
-async fn list(State(desk): State<Desk>, _: Viewer, Query(page): Query<PageQuery>) -> Result<Json<Page<Listed>>, Problem> {
+async fn list(
+    State(desk): State<Desk>,
+    _: Viewer,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Listed>>, Problem> {
     let (limit, before) = page.read()?;
     let all = blocking(move || desk.place.list()).await?;
     // Names begin with the moment, so the newest is the largest.

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::config::{Config, Root};
 use super::load::{Loaded, Surroundings};
+use super::schema::{self, Kind};
 use super::tree::{Node, Origin, Value};
 use crate::backup::{BackupTask, Piece, Place, Settings};
 use crate::operate::Task;
@@ -104,9 +105,10 @@ impl Files {
                 self.plain(&rules, false, &mut read);
             }
         }
-        let templates = self.templates.iter().flat_map(|path| {
-            if path.is_dir() { toml_files(path, &mut Read::default()) } else { vec![path.clone()] }
-        });
+        let templates = self
+            .templates
+            .iter()
+            .flat_map(|path| if path.is_dir() { toml_files(path, &mut Read::default()) } else { vec![path.clone()] });
         templates.collect::<Vec<_>>().iter().for_each(|path| self.plain(path, false, &mut read));
         if secrets {
             self.secrets.iter().filter(|path| path.exists()).for_each(|path| self.plain(path, true, &mut read));
@@ -145,7 +147,9 @@ impl Files {
         let below = path.strip_prefix(&self.base).ok().and_then(Path::to_str).map(str::to_owned);
         let apart = || {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            (0..).map(|n| if n == 0 { format!("elsewhere/{name}") } else { format!("elsewhere/{n}-{name}") }).find(|name| !read.names.contains(name))
+            (0..)
+                .map(|n| if n == 0 { format!("elsewhere/{name}") } else { format!("elsewhere/{n}-{name}") })
+                .find(|name| !read.names.contains(name))
         };
         let from = below.is_none().then(|| path.to_path_buf());
         let Some(name) = below.or_else(apart) else { return };
@@ -198,6 +202,30 @@ fn bounded(path: &Path, read: &mut Read) -> Option<Vec<u8>> {
     get().map_err(|error| read.unread.push(format!("{}: {error}", path.display()))).ok()
 }
 
+/// Where secrets stand: what the schema calls one, and every variable of the bot.
+fn secrets(node: &Node, schema: &serde_json::Value, path: &[&str], found: &mut Vec<(Range<usize>, &'static str)>) {
+    match (schema::kind(schema), &node.value) {
+        (Kind::Table(keys), Value::Table(table)) => {
+            for (key, child) in table {
+                if let Some(known) = keys.get(key) {
+                    secrets(child, known, &[path, &[key]].concat(), found);
+                }
+            }
+        }
+        (Kind::Map(values), Value::Table(table)) => {
+            table.values().for_each(|child| secrets(child, values, &[path, &["*"]].concat(), found));
+        }
+        (Kind::List(items), Value::List(list)) => list.iter().for_each(|child| secrets(child, items, path, found)),
+        (Kind::Leaf(_, format), _) if format == "secret" || path == ["bot", "env", "*"] => {
+            if let Origin::File { value, .. } = &node.origin {
+                let instead = if path.last() == Some(&"url") { LEFT_OUT_URL } else { LEFT_OUT };
+                found.push((value.clone(), instead));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The text of a configuration file without tokens, passwords and the bot's variables; `None` when it is no TOML.
 fn without_secrets(text: &str) -> Option<String> {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -205,23 +233,8 @@ fn without_secrets(text: &str) -> Option<String> {
         return None;
     }
     let node = Node::from_file(0, &table);
-    let span = |node: &Node| match &node.origin {
-        Origin::File { value, .. } => Some(value.clone()),
-        _ => None,
-    };
-    let mut found: Vec<(Range<usize>, &str)> = Vec::new();
-    for section in ["telegram", "bot_api"] {
-        found.extend(node.get(&[section, "token"]).and_then(span).map(|at| (at, LEFT_OUT)));
-    }
-    if let Some(Value::List(channels)) = node.get(&["channel"]).map(|node| &node.value) {
-        for channel in channels {
-            found.extend(channel.get(&["secret"]).and_then(span).map(|at| (at, LEFT_OUT)));
-            found.extend(channel.get(&["url"]).and_then(span).map(|at| (at, LEFT_OUT_URL)));
-        }
-    }
-    if let Some(Value::Table(variables)) = node.get(&["bot", "env"]).map(|node| &node.value) {
-        found.extend(variables.values().filter_map(span).map(|at| (at, LEFT_OUT)));
-    }
+    let mut found = Vec::new();
+    secrets(&node, schema::root(), &[], &mut found);
     // From the end, so that the places before stay where they are.
     found.sort_by_key(|(at, _)| std::cmp::Reverse(at.start));
     let mut plain = text.to_owned();
@@ -244,7 +257,6 @@ language = "es"
 [telegram]
 token = "s3cret-one"   # mine
 token_file = "alerts.token"
-bot_api.token = 'inline'
 [bot_api]
 token = '''s3cret-two'''
 [bot]
@@ -260,7 +272,9 @@ http = "http://me:s3cret-eight@host/"
 "#;
         let plain = without_secrets(text).unwrap();
         assert!(!plain.contains("s3cret"), "{plain}");
-        assert!(plain.contains("token_file = \"alerts.token\"") && plain.contains("# mine") && plain.contains("\"es\""));
+        assert!(
+            plain.contains("token_file = \"alerts.token\"") && plain.contains("# mine") && plain.contains("\"es\"")
+        );
         assert!(DeTable::parse_recoverable(&plain).1.is_empty(), "it is TOML as before: {plain}");
         assert_eq!(without_secrets("token = "), None);
         assert_eq!(without_secrets("language = \"en\"\n").unwrap(), "language = \"en\"\n");

@@ -168,7 +168,8 @@ fn create(
     match Hold::take(&loaded.state_dir) {
         Ok(_hold) => {
             let mut console = Console::new();
-            let made = backup::create(&settings(loaded, around), order, None, Utc::now(), &mut console).map_err(failure)?;
+            let made =
+                backup::create(&settings(loaded, around), order, None, Utc::now(), &mut console).map_err(failure)?;
             drop(console);
             if !json {
                 made.let_go.iter().try_for_each(|name| writeln!(out, "let go  {name}"))?;
@@ -273,7 +274,11 @@ fn tell_restored(restored: &Restored, json: bool, out: &mut impl Write) -> Resul
         writeln!(out, "  what was there: {} (delete it when all is well)", shown(old))?;
     }
     if let Some((to, files)) = &restored.config {
-        writeln!(out, "  configuration: {files} files in {}; compare by `diff -r`, then move them yourself", shown(to))?;
+        writeln!(
+            out,
+            "  configuration: {files} files in {}; compare by `diff -r`, then move them yourself",
+            shown(to)
+        )?;
     }
     if !restored.config_differs.is_empty() && restored.config.is_none() {
         let names = restored.config_differs.join(", ");
