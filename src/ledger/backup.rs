@@ -17,8 +17,8 @@ use crate::vocab::{Notice, rfc3339};
 /// The name of the state database.
 pub const FILE: &str = "state.db";
 
-/// SQLite asks whether to go on after so many of its steps: some milliseconds.
-const STEPS: c_int = 20_000;
+/// SQLite asks whether to go on after so many of its steps: a fraction of a millisecond.
+const STEPS: c_int = 1_000;
 
 /// Complaints about a damaged database that are told at most.
 const COMPLAINTS: u32 = 5;
@@ -60,7 +60,7 @@ pub fn size(dir: &Path) -> Result<u64, Error> {
 }
 
 /// Copies the database of this state directory to `to`, which must not exist; what is committed before it begins is in it,
-/// what comes later is not. `go_on` is asked every few milliseconds; `false`: it ends, and `to` is gone.
+/// what comes later is not. `go_on` is asked again and again; `false`: it ends, and `to` is gone.
 ///
 /// # Errors
 /// When the database cannot be read or the copy not written; then `to` is gone as well.
@@ -207,7 +207,7 @@ mod tests {
         let ledger = Ledger::open(dir.path()).unwrap();
         let put = |from: i64| {
             ledger.write_here(super::super::Force::Later, |tx| {
-                (from..from + 500).try_for_each(|n| {
+                (from..from + 2_000).try_for_each(|n| {
                     tx.execute("INSERT INTO record (seq, incident, json) VALUES (?1, 'x', ?2)", (n, "r".repeat(2_000)))
                         .map(drop)
                 })
@@ -234,8 +234,8 @@ mod tests {
         let count = |path: &Path| -> i64 {
             Connection::open(path).unwrap().query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap()
         };
-        assert_eq!(count(&one), 500, "what came later is not in it");
-        assert!(count(&dir.path().join(FILE)) > 500, "and the writer was not held up");
+        assert_eq!(count(&one), 2_000, "what came later is not in it");
+        assert!(count(&dir.path().join(FILE)) > 2_000, "and the writer was not held up");
         assert!(size(dir.path()).unwrap() > 1_000_000);
     }
 

@@ -192,11 +192,11 @@ fn limited(house: &House, blocks: u32, args: &str) -> std::process::Output {
 fn c8_a_full_disk_leaves_no_half_backup_and_is_said() {
     let house = House::settled("");
     let kept = house.create(&[]);
-    let blocks = u32::try_from(fs::metadata(house.state().join("state.db")).unwrap().len() / 512).unwrap();
+    let blocks = u32::try_from(fs::metadata(house.folder(&kept).join("state.db")).unwrap().len() / 512).unwrap();
     fs::File::create(house.night.path("models/a.mp4")).unwrap().set_len(64 << 20).unwrap();
     let in_media = limited(&house, blocks * 2 + 2_048, "--media");
     assert!(in_media.status.code() == Some(1) && said(&in_media).contains("no room"), "{in_media:?}");
-    let in_state = limited(&house, blocks / 4, "");
+    let in_state = limited(&house, blocks / 2, "");
     assert!(in_state.status.code() == Some(1) && said(&in_state).contains("no room"), "{in_state:?}");
     assert!(house.half_done().is_empty());
     assert_eq!(house.names(), [kept]);
