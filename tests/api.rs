@@ -144,6 +144,10 @@ const ROUTES: &str = "
     POST operations/{id}/pause
     POST operations/{id}/resume
     POST operations/{id}/cancel
+    POST operations/backup/create
+    POST operations/backup/verify
+    GET backups
+    DELETE backups/{name}
     POST operations/custom/{name}
     POST operations/test
     GET notifications

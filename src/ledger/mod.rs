@@ -3,6 +3,7 @@
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
 pub mod audit;
+pub mod backup;
 pub mod channels;
 pub mod events;
 pub mod identity;

@@ -29,6 +29,11 @@ const STEPS: &[&str] = &[
 /// Compiled statements that a connection keeps: more than there are different ones.
 const STATEMENTS: usize = 64;
 
+/// The format that this program writes.
+pub(super) fn known() -> u32 {
+    u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
+}
+
 /// Sets the database up and migrates it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Sqlite { path: path.into(), source };
@@ -39,7 +44,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
         .map_err(fail)?;
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
-    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    let known = known();
     if found > known {
         return Err(Error::Newer { path: path.into(), found, known });
     }

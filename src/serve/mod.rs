@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod audit;
 pub mod auth;
+pub mod backups;
 pub mod describe;
 pub mod door;
 pub mod guard;

@@ -20,9 +20,10 @@ use super::notifications::Centre;
 use super::system::System;
 use super::ws::Door;
 use super::{
-    accept, audit, auth, describe, incidents, jobs, library, logs, notifications, operations, pages, rules, setup,
-    story, system, ws,
+    accept, audit, auth, backups, describe, incidents, jobs, library, logs, notifications, operations, pages, rules,
+    setup, story, system, ws,
 };
+use crate::backup::Place;
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::library::Library;
@@ -54,11 +55,13 @@ pub struct Parts {
     pub door: Door,
     /// Health, figures and settings.
     pub system: System,
+    /// Where backups are kept.
+    pub backups: Place,
 }
 
 /// All routes, and their description.
 pub fn routes(parts: Parts) -> (Router, OpenApi) {
-    let Parts { ledger, book, orders, operations, library, identity, centre, door, system } = parts;
+    let Parts { ledger, book, orders, operations, library, identity, centre, door, system, backups } = parts;
     let api = OpenApiRouter::new()
         .merge(auth::router(identity.clone()))
         .merge(audit::router(identity.clone()))
@@ -68,6 +71,7 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(logs::router(ledger.clone(), book.clone(), identity.clone()))
         .merge(library::router(library, operations.clone(), identity.clone()))
         .merge(notifications::router(centre))
+        .merge(backups::router(backups, operations.clone(), identity.clone()))
         .merge(operations::router(operations, identity.clone()))
         .merge(rules::router(ledger, book, identity))
         .merge(system::router(system.clone()))

@@ -63,6 +63,9 @@ pub enum Command {
     Operations(super::commands::operations::Args),
     /// The files under the roots: list, show, look for new ones, make small pictures.
     Library(super::commands::library::Args),
+    /// Backups of what logmedic knows: make, prove, bring back, list, delete.
+    #[command(subcommand)]
+    Backup(super::commands::backup::BackupCommand),
     /// What people were told: list, read, clear, send, test, preview.
     Notifications(super::commands::notifications::Args),
     /// The configuration in effect, or its schema.

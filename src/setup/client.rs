@@ -56,6 +56,14 @@ impl Client {
         self.call(self.http.post(address(path)).json(body))
     }
 
+    /// Asks for `path` (below `/api/v1/`).
+    ///
+    /// # Errors
+    /// When the agent does not answer or says no.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call(self.http.get(address(path)))
+    }
+
     fn call(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
         self.runtime.block_on(async {
             let lost = |error: reqwest::Error| Failure::Other {

@@ -43,6 +43,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Ws(command) => commands::ws::ws(command, file, &around, &mut commands::stdout()),
         Command::Operations(args) => commands::operations::operations(&args, file, &around),
         Command::Library(args) => commands::library::library(&args, file, &around),
+        Command::Backup(command) => commands::backup::run(&command, file, &around),
         Command::Notifications(args) => commands::notifications::run(args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
         Command::User(args) => commands::user::run(&args, file, &around, &mut commands::stdout()),

@@ -1,6 +1,7 @@
 //! Turns command line, environment and files into a running agent. I/O.
 
 pub mod agent;
+pub mod backup;
 pub mod channels;
 mod check;
 pub mod cli;

@@ -141,7 +141,7 @@ pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate:
         keep: config.operations.keep,
         keep_for: config.operations.keep_for.0,
         commands: commands.collect(),
-        tasks: operate::Tasks::default(),
+        tasks: operate::Tasks::new(vec![super::backup::task(loaded, around)]),
         marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
         directory: around.cwd.join(loaded.base_dir(around)),
         production: loaded.config.server.production,
@@ -224,6 +224,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[limits]", old.limits != new.limits);
     note("[operations]", old.operations != new.operations);
     note("[[operation]]", old.operation != new.operation);
+    note("[backup]", old.backup != new.backup);
     sections
 }
 

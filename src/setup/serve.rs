@@ -213,6 +213,7 @@ fn spawn(
         centre,
         door: way,
         system,
+        backups: super::backup::place(loaded),
     };
     let library = tell_of(hub.clone(), parts.library.changes(), stop.clone());
     let connected = hub.clone();

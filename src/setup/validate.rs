@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     commands(config, &mut check, whole);
     operations(config, &mut check);
     library(config, &mut check);
+    backup(config, &mut check);
     probes(config, &mut check);
     super::channels::check(config, tree, problems);
 }
@@ -302,6 +303,18 @@ fn library(config: &Config, check: &mut Check<'_>) {
     let absolute = !program.contains('/') || program.starts_with('/');
     let good = !program.is_empty() && absolute && !program.contains('\0');
     check.must(good, &["library", "ffmpeg"], "`ffmpeg` in [library] names no program", "write ffmpeg = \"ffmpeg\"");
+}
+
+fn backup(config: &Config, check: &mut Check<'_>) {
+    let backup = &config.backup;
+    check.within((1..=1_000).contains(&backup.keep), "backup", "keep", "1 to 1000");
+    let one = backup.every.is_none() || backup.at.is_none();
+    check.must(one, &["backup", "at"], "[backup] has both `every` and `at`", "keep one of them");
+    let often = backup.every.is_none_or(|every| every.0.as_secs() >= 1);
+    check.must(often, &["backup", "every"], "`every` is too short", "write \"1s\" or more; \"1d\" is what most want");
+    if let Some(Err(error)) = backup.at.as_deref().map(Schedule::daily) {
+        check.must(false, &["backup", "at"], error, "write at = \"04:30\"");
+    }
 }
 
 /// Whether an interpreter would take a placeholder for its script: `sh -c {path}`.

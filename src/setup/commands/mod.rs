@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::problem::Problems;
 
+pub mod backup;
 mod bulk;
 pub mod check;
 pub mod classify;

@@ -66,7 +66,7 @@ impl State {
 }
 
 /// What somebody else makes in the agent's directory the agent could not use: also root is sent to its user.
-fn own(dir: &Path) -> Result<(), Failure> {
+pub(super) fn own(dir: &Path) -> Result<(), Failure> {
     let Ok(meta) = std::fs::metadata(dir) else { return Ok(()) };
     let owner = nix::unistd::Uid::from_raw(meta.uid());
     if owner == nix::unistd::geteuid() {

@@ -2,6 +2,7 @@
 //!
 //! The doc comments here are the user's reference: `logmedic config schema` and `docs/CONFIGURATION.md` are made of them.
 
+mod backup;
 mod channel;
 mod parts;
 mod probe;
@@ -18,6 +19,7 @@ use crate::acquire::{SourceKind, SourceSpec};
 use crate::roots::RootSpec;
 use crate::vocab::{Class, Mode, Secret, Severity};
 
+pub use backup::Backup;
 pub use channel::{Channel, ChannelKind};
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
 pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram, WithoutSource};
@@ -83,6 +85,8 @@ pub struct Config {
     /// configuration's directory. Lines that they write tell their progress: `37%`, `12/340`, or JSON such as
     /// `{"progress": 37, "message": "copying"}` or `{"done": 12, "total": 340}`.
     pub operation: Vec<Operation>,
+    /// How backups of logmedic's state and configuration are made (`logmedic backup`).
+    pub backup: Backup,
 }
 
 /// A language that has texts.
