@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
-    // Before anything else: the bot's shepherd must stay as small as it starts.
-    if args.next().is_some_and(|first| first == "__exec") {
-        return logmedic::supervise::trampoline(args);
+    // Before anything else: the bot's shepherd must stay as small as it starts, and who confines itself has one thread.
+    match args.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("__exec") => return logmedic::supervise::trampoline(args),
+        Some("__confined") => return logmedic::library::confine::main(args),
+        _ => {}
     }
     logmedic::setup::dispatch::main()
 }

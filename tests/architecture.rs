@@ -19,7 +19,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
         ("growth", (false, &["correlate", "roots"])),
         ("heal", (false, &["decide", "ledger", "media", "roots"])),
         ("ledger", (false, &["acquire"])),
-        ("library", (false, &["ledger", "media", "operate", "roots"])),
+        ("library", (false, &["growth", "ledger", "media", "operate", "roots"])),
         ("media", (true, &[])),
         ("operate", (false, &["ledger"])),
         ("outbox", (false, &["ledger"])),

@@ -5,7 +5,7 @@
 //! outside of a root.
 
 mod aria2;
-mod names;
+pub mod names;
 mod track;
 
 use std::collections::{BTreeSet, HashMap};

@@ -290,6 +290,15 @@ pub fn directories(db: &Connection, root: &str) -> rusqlite::Result<Vec<PathBuf>
     query.query_map([root], |row| Ok(OsString::from_vec(row.get(0)?).into()))?.collect()
 }
 
+/// Every root of which files are known.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn roots(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut query = db.prepare_cached("SELECT DISTINCT root FROM media")?;
+    query.query_map([], |row| row.get(0))?.collect()
+}
+
 /// Files with this inode, also under other names.
 ///
 /// # Errors
@@ -359,21 +368,12 @@ pub fn put(tx: &Transaction<'_>, file: &Media) -> rusqlite::Result<()> {
     .map(drop)
 }
 
-/// Marks a file as gone since `at` (Unix milliseconds).
+/// Marks a file as gone since `at` (Unix milliseconds). Returns 1 when it was there.
 ///
 /// # Errors
 /// When the database refuses.
-pub fn gone(tx: &Transaction<'_>, id: &str, at: i64) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE media SET gone_at = ?2 WHERE id = ?1 AND gone_at IS NULL")?.execute((id, at)).map(drop)
-}
-
-/// Marks every file of a directory as gone. Returns how many there were.
-///
-/// # Errors
-/// When the database refuses.
-pub fn gone_directory(tx: &Transaction<'_>, root: &str, dir: &Path, at: i64) -> rusqlite::Result<usize> {
-    tx.prepare_cached("UPDATE media SET gone_at = ?3 WHERE root = ?1 AND dir = ?2 AND gone_at IS NULL")?
-        .execute(params![root, dir.as_os_str().as_bytes(), at])
+pub fn gone(tx: &Transaction<'_>, id: &str, at: i64) -> rusqlite::Result<usize> {
+    tx.prepare_cached("UPDATE media SET gone_at = ?2 WHERE id = ?1 AND gone_at IS NULL")?.execute((id, at))
 }
 
 /// Forgets files that are gone, the oldest beyond [`GONE_KEPT`]. Returns the identifiers of those that went.

@@ -4,6 +4,7 @@
 //! loop has a bound. What cannot be told is [`State::Unknown`], never guessed.
 
 mod ebml;
+pub mod facts;
 mod flac;
 mod frames;
 mod gzip;

@@ -32,4 +32,4 @@ pub use operation::{About, Kind, New, Operation, Priority, Report};
 pub use refused::Refused;
 pub use state::State;
 pub use task::{Planned, Task, Tasks};
-pub use work::{Control, Outcome, Worker};
+pub use work::{Control, Order, Outcome, Worker};

@@ -13,6 +13,7 @@ mod part;
 mod path;
 mod syscall;
 mod usage;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,6 +33,7 @@ pub use owner::{group_id, group_name, groups_of, user_id, user_name};
 pub use part::{PART_SUFFIX, Part};
 pub use path::{RootPath, shell_quote, toml_quote};
 pub use usage::{Budget, Entry, Usage};
+pub use walk::{Entries, Found, MAX_DEPTH, Mark};
 
 /// Directory inside a root that belongs to logmedic (quarantine); no log line may name anything in it.
 pub const OWN_DIRECTORY: &str = ".logmedic";

@@ -12,6 +12,7 @@ pub mod hub;
 pub mod incidents;
 pub mod input;
 pub mod jobs;
+pub mod library;
 pub mod listen;
 pub mod live;
 pub mod notifications;

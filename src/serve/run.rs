@@ -19,9 +19,10 @@ use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, describe, incidents, jobs, notifications, operations, rules, setup, system, ws};
+use super::{audit, auth, describe, incidents, jobs, library, notifications, operations, rules, setup, system, ws};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
+use crate::library::Library;
 use crate::operate::Operations;
 
 /// How long requests that are under way may take when logmedic stops.
@@ -40,6 +41,8 @@ pub struct Parts {
     pub orders: Orders,
     /// What takes time.
     pub operations: Operations,
+    /// The files under the roots.
+    pub library: Library,
     /// Who may do what.
     pub identity: Identity,
     /// The notification centre.
@@ -52,12 +55,13 @@ pub struct Parts {
 
 /// All routes, and their description.
 pub fn routes(parts: Parts) -> (Router, OpenApi) {
-    let Parts { ledger, book, orders, operations, identity, centre, door, system } = parts;
+    let Parts { ledger, book, orders, operations, library, identity, centre, door, system } = parts;
     let api = OpenApiRouter::new()
         .merge(auth::router(identity.clone()))
         .merge(audit::router(identity.clone()))
         .merge(incidents::router(ledger.clone(), orders.clone(), identity.clone()))
         .merge(jobs::router(ledger.clone(), orders, identity.clone()))
+        .merge(library::router(library, operations.clone(), identity.clone()))
         .merge(notifications::router(centre))
         .merge(operations::router(operations, identity.clone()))
         .merge(rules::router(ledger, book, identity))

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::commands::Failure;
 use super::load::{Loaded, Surroundings};
 use super::reload::{self, Reload};
-use super::{forget, policy, presence, probes, records, rulebook, serve, settings};
+use super::{forget, library, policy, presence, probes, records, rulebook, serve, settings};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
 use crate::growth;
 use crate::heal::Healer;
 use crate::ledger::{self, Ledger};
-use crate::operate::Operations;
+use crate::operate::{Operations, Tasks};
 use crate::outbox;
 use crate::probe::{self, Probes};
 use crate::publish::metrics::Metrics;
@@ -113,7 +113,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let progress = broadcast::Sender::new(engine::run::LIVE);
     let (owed, recorded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
-    let operations = policy::operations(&loaded, &around, seed());
+    let mut operations = policy::operations(&loaded, &around, seed());
+    let cwd = bot.as_ref().and_then(|bot| bot.cwd.clone()).or_else(|| loaded.config.bot.cwd.as_ref().map(|cwd| cwd.path.clone()));
+    let library = library::open(&ledger, &roots, &loaded, &around, cwd);
+    operations.tasks = Tasks::new(crate::library::tasks(&library));
     let operations = Operations::open(ledger.clone(), operations, tokio::runtime::Handle::current())
         .map_err(|error| state_failure(&error))?;
     let stop_operations = CancellationToken::new();
@@ -175,6 +178,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let engine = flow.runtime.spawn(engine::run::run(parts, policy::policy(&loaded), seed(), stop_engine.clone()));
     let exporter = tokio::spawn(records::export(ledger.clone(), file, recorded, stop_sending.clone()));
     let jobs = loaded.config.jobs.clone();
+    let (growth_in, tended) = library::start(&library, &operations, &loaded, growth_in, &stop_reading);
     let watcher = tokio::spawn(growth::run(roots, jobs.watch_every.0, growth_in, stop_reading.clone()));
     let forgetter = tokio::spawn(forget::jobs(ledger.clone(), jobs, stop_sending.clone()));
     let sweeper = tokio::spawn(records::sweep(sweeping, stop_sending.clone()));
@@ -200,6 +204,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         book: rules,
         orders: people,
         operations: operations.clone(),
+        library,
         channels,
         probes,
         settings,
@@ -218,6 +223,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     stop_serving.cancel();
     stop_reading.cancel();
     let _ = (readers.await, watcher.await, prober.await);
+    tended.ended().await;
     let _ = intake.await;
     stop_engine.cancel();
     let died = match engine {

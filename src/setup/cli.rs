@@ -61,6 +61,8 @@ pub enum Command {
     Ws(super::commands::ws::WsCommand),
     /// What takes time: repairs, commands of `[[operation]]`; newest first.
     Operations(super::commands::operations::Args),
+    /// The files under the roots: list, show, look for new ones, make small pictures.
+    Library(super::commands::library::Args),
     /// What people were told: list, read, clear, send, test, preview.
     Notifications(super::commands::notifications::Args),
     /// The configuration in effect, or its schema.

@@ -42,6 +42,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Jobs(args) => commands::status::jobs(&args, file, &around),
         Command::Ws(command) => commands::ws::ws(command, file, &around, &mut commands::stdout()),
         Command::Operations(args) => commands::operations::operations(&args, file, &around),
+        Command::Library(args) => commands::library::library(&args, file, &around),
         Command::Notifications(args) => commands::notifications::run(args, file, &around),
         Command::Reload => commands::reload::reload(file, &around),
         Command::User(args) => commands::user::run(&args, file, &around, &mut commands::stdout()),

@@ -11,6 +11,7 @@ pub mod dispatch;
 mod dotenv;
 mod forget;
 pub mod init;
+mod library;
 pub mod load;
 mod overlay;
 pub mod policy;

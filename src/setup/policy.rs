@@ -133,6 +133,9 @@ pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate:
             kinds: BTreeMap::from([
                 (operate::Kind::Repair, count(config.limits.repairs)),
                 (operate::Kind::Custom, count(config.operations.commands)),
+                // One at a time reads as fast as the disk allows.
+                (operate::Kind::Library, 1),
+                (operate::Kind::Thumbnails, 1),
             ]),
         },
         keep: config.operations.keep,
@@ -216,6 +219,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     note("[records]", old.records != new.records);
     note("[server]", old.server != new.server);
     note("[state]", old.state != new.state);
+    note("[library]", old.library != new.library);
     note("[limits]", old.limits != new.limits);
     note("[operations]", old.operations != new.operations);
     note("[[operation]]", old.operation != new.operation);

@@ -18,6 +18,7 @@ use crate::correlate::Job;
 use crate::engine::intake::Onlooker;
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
+use crate::library::Library;
 use crate::operate::Operations;
 use crate::outbox::{Channels, Texts};
 use crate::probe::Probes;
@@ -50,6 +51,8 @@ pub struct Wanted {
     pub orders: Orders,
     /// What takes time.
     pub operations: Operations,
+    /// The files under the roots.
+    pub library: Library,
     /// Delivers notifications.
     pub channels: Channels,
     /// What is looked at regularly.
@@ -197,6 +200,7 @@ fn spawn(
         book: wanted.book,
         orders: wanted.orders,
         operations: wanted.operations,
+        library: wanted.library,
         identity: identity.clone(),
         centre,
         door: way,

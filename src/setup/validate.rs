@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config, tree: &Node, whole: bool, problems: &mut Ve
     addresses(config, &mut check);
     commands(config, &mut check, whole);
     operations(config, &mut check);
+    library(config, &mut check);
     probes(config, &mut check);
     super::channels::check(config, tree, problems);
 }
@@ -286,6 +287,17 @@ fn operations(config: &Config, check: &mut Check<'_>) {
         let time = operation.timeout.is_none_or(|timeout| timeout.0.as_millis() >= 100);
         check.must(time, &path("timeout"), "`timeout` is too short", "write \"100ms\" or more, or delete it");
     }
+}
+
+fn library(config: &Config, check: &mut Check<'_>) {
+    let library = &config.library;
+    check.within(library.every.0.as_secs() >= 60, "library", "every", "\"1m\" or more");
+    check.within((1..=600).contains(&library.timeout.0.as_secs()), "library", "timeout", "\"1s\" to \"10m\"");
+    check.within(library.memory.0 >= 64 << 20, "library", "memory", "\"64MiB\" or more");
+    let program = &library.ffmpeg;
+    let absolute = !program.contains('/') || program.starts_with('/');
+    let good = !program.is_empty() && absolute && !program.contains('\0');
+    check.must(good, &["library", "ffmpeg"], "`ffmpeg` in [library] names no program", "write ffmpeg = \"ffmpeg\"");
 }
 
 /// Whether an interpreter would take a placeholder for its script: `sh -c {path}`.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod init;
+pub mod library;
 pub mod man;
 pub mod notifications;
 pub mod operations;

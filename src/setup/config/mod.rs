@@ -22,7 +22,7 @@ pub use channel::{Channel, ChannelKind};
 pub use parts::{Bot, BotApi, Breaker, Budget, Command, Corrupt, Disk, Download, Fallback, FallbackAction};
 pub use parts::{Jobs, Limits, Records, RestartPolicy, Retry, Server, ServerDown, Telegram, WithoutSource};
 pub use probe::Probe;
-pub use tasks::{Operation, Operations};
+pub use tasks::{Library, Operation, Operations};
 
 /// The whole configuration of logmedic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +73,8 @@ pub struct Config {
     pub server: Server,
     /// The file of error records, for people and scripts.
     pub records: Records,
+    /// What is known of the files under the roots, and how they look.
+    pub library: Library,
     /// How much logmedic takes at once.
     pub limits: Limits,
     /// How operations (repairs, commands of `[[operation]]`, maintenance) are run.

@@ -1,6 +1,6 @@
 //! Models the tables of the configuration that say what takes time, and how much of it at once. Pure.
 
-use super::{Deserialize, JsonSchema, Period, Serialize};
+use super::{Deserialize, JsonSchema, Period, Serialize, Size};
 use crate::operate::Priority;
 
 /// How operations (repairs, commands of `[[operation]]`, maintenance) are run.
@@ -51,4 +51,41 @@ pub struct Operation {
     /// `true`: when logmedic stopped in the middle of it, it is begun again from its start. `false`: it counts as interrupted.
     #[serde(default)]
     pub resume: bool,
+}
+
+/// What is known of the files under the roots, and how they look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Library {
+    /// `true`: logmedic finds out by itself what files there are: at its start, each time `every` has passed, and new downloads as
+    /// soon as they are complete. `false`: only when somebody asks (`logmedic library populate`).
+    pub enabled: bool,
+    /// From one look at all files to the next. What was seen before and was not written to is not read again.
+    pub every: Period,
+    /// Bytes a second that are read by itself at most; `"0"`: as fast as it goes. What somebody asks for is not slowed down.
+    pub rate: Size,
+    /// Whether small pictures are made of new films and pictures.
+    pub thumbnails: bool,
+    /// The program that makes them: a name that is looked for in `PATH`, or an absolute path. It runs confined: without network, without
+    /// files, without a user of its own where logmedic is root.
+    pub ffmpeg: String,
+    /// It is ended when one picture takes longer.
+    pub timeout: Period,
+    /// Memory that it may take.
+    pub memory: Size,
+}
+
+impl Default for Library {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            every: Period::secs(86_400),
+            rate: Size(64 << 20),
+            thumbnails: true,
+            ffmpeg: "ffmpeg".into(),
+            timeout: Period::secs(20),
+            memory: Size(1 << 30),
+        }
+    }
 }
