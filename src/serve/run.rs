@@ -19,7 +19,9 @@ use super::notifications::Centre;
 use super::problem::Problem;
 use super::system::System;
 use super::ws::Door;
-use super::{audit, auth, describe, incidents, jobs, library, notifications, operations, rules, setup, system, ws};
+use super::{
+    audit, auth, describe, incidents, integrity, jobs, library, notifications, operations, rules, setup, system, ws,
+};
 use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::library::Library;
@@ -61,7 +63,8 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(audit::router(identity.clone()))
         .merge(incidents::router(ledger.clone(), orders.clone(), identity.clone()))
         .merge(jobs::router(ledger.clone(), orders, identity.clone()))
-        .merge(library::router(library, operations.clone(), identity.clone()))
+        .merge(library::router(library.clone(), operations.clone(), identity.clone()))
+        .merge(integrity::router(library, operations.clone(), identity.clone()))
         .merge(notifications::router(centre))
         .merge(operations::router(operations, identity.clone()))
         .merge(rules::router(ledger, book, identity))
