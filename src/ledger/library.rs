@@ -376,6 +376,14 @@ pub fn gone(tx: &Transaction<'_>, id: &str, at: i64) -> rusqlite::Result<usize> 
     tx.prepare_cached("UPDATE media SET gone_at = ?2 WHERE id = ?1 AND gone_at IS NULL")?.execute((id, at))
 }
 
+/// Writes down that a file's file system has another number now.
+///
+/// # Errors
+/// When the database refuses.
+pub fn set_device(tx: &Transaction<'_>, id: &str, dev: u64) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE media SET dev = ?2 WHERE id = ?1")?.execute((id, dev.cast_signed())).map(drop)
+}
+
 /// Forgets files that are gone, the oldest beyond [`GONE_KEPT`]. Returns the identifiers of those that went.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use super::pace::NICE;
 const FILES: u64 = 4;
 
 /// Who owns nothing (`nobody` everywhere).
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 /// The code of a shell for a program that is not there.
 pub(super) const NOT_STARTED: u8 = 127;
@@ -45,8 +45,6 @@ fn usage() -> ExitCode {
 }
 
 fn confine(memory: u64, seconds: u64) -> nix::Result<()> {
-    // When logmedic dies, so does this.
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
     let owner = nix::sys::stat::fstat(std::io::stdin())?;
     // As root a network of nothing needs no more; others need a world of their own for it, which some systems refuse.
     if unshare(CloneFlags::CLONE_NEWNET).is_err() && !geteuid().is_root() {
@@ -62,6 +60,8 @@ fn confine(memory: u64, seconds: u64) -> nix::Result<()> {
         setgid(Gid::from_raw(gid))?;
         setuid(Uid::from_raw(uid))?;
     }
+    // When logmedic dies, so does this. A change of the user would take it back.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
     let limits = [
         (Resource::RLIMIT_AS, memory),
         (Resource::RLIMIT_CPU, seconds),

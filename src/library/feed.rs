@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{self, Pace};
+use super::pace::Pace;
 use super::{Library, populate};
 use crate::ledger::library::Place;
 use crate::operate::Order;
@@ -20,6 +20,9 @@ const WAITING: usize = 1_024;
 
 /// What comes within this time is looked at together.
 const TOGETHER: Duration = Duration::from_millis(200);
+
+/// How long a look may take to end.
+const LAST: Duration = Duration::from_secs(2);
 
 /// The way in.
 #[derive(Clone)]
@@ -60,10 +63,9 @@ pub(super) async fn run(library: Library, mut arrivals: mpsc::Receiver<Arrival>,
                 },
             }
         }
-        let pace = Arc::new(Pace::new(0, || {}));
+        let pace = Arc::new(Pace::new(0, true, || {}));
         let (looking, ours) = (Arc::clone(&pace), library.clone());
         let work = tokio::task::spawn_blocking(move || {
-            pace::yield_to_others();
             let places = paths.iter().filter_map(|path| {
                 let path = ours.inner.roots.resolve(path, None).ok()?;
                 let (dir, file) = (path.relative().parent()?.to_path_buf(), path.relative().file_name()?.to_owned());
@@ -76,7 +78,11 @@ pub(super) async fn run(library: Library, mut arrivals: mpsc::Receiver<Arrival>,
             done = &mut work => done,
             () = stop.cancelled() => {
                 pace.set(Order::End);
-                work.await
+                // One that hangs in a file system is left behind.
+                match tokio::time::timeout(LAST, &mut work).await {
+                    Ok(done) => done,
+                    Err(_) => return,
+                }
             }
         };
         if let Ok(Err(populate::Stopped::Ledger(error))) = done {

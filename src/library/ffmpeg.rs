@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -34,6 +34,9 @@ const SAID_MAX: u64 = 4_096;
 
 /// How often it is looked whether it ended, or has to.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long its output is still waited for after it ended.
+pub(super) const DRAIN: Duration = Duration::from_millis(500);
 
 /// Longest sentence that is kept of what it said.
 const REASON_MAX: usize = 200;
@@ -118,8 +121,9 @@ pub(super) fn picture(
     let said = read(said, SAID_MAX).map_err(start)?;
     let status = wait(&mut group, settings.timeout, pace);
     drop(group);
-    let bytes = output.join().unwrap_or_default();
-    let said = said.join().unwrap_or_default();
+    // Somebody who left the group may hold a pipe for ever.
+    let bytes = output.recv_timeout(DRAIN).unwrap_or_default();
+    let said = said.recv_timeout(DRAIN).unwrap_or_default();
     let status = status?;
     if status.code() == Some(i32::from(NOT_STARTED)) {
         return Err(NoPicture::NotStarted(sentence(&said)));
@@ -186,15 +190,21 @@ fn wait(group: &mut Group, timeout: Duration, pace: &Pace) -> Result<ExitStatus,
 }
 
 /// Reads on a thread, so that neither pipe holds the other up.
-pub(super) fn read(from: Option<impl std::io::Read + Send + 'static>, limit: u64) -> std::io::Result<JoinHandle<Vec<u8>>> {
+pub(super) fn read(
+    from: Option<impl std::io::Read + Send + 'static>,
+    limit: u64,
+) -> std::io::Result<Receiver<Vec<u8>>> {
+    let (tell, told) = channel();
     std::thread::Builder::new().name("library-read".into()).spawn(move || {
         let mut bytes = Vec::new();
         if let Some(from) = from {
             // What came before an error is judged like all else.
             let _ = from.take(limit).read_to_end(&mut bytes);
         }
-        bytes
-    })
+        // Nobody waits for it any more.
+        let _ = tell.send(bytes);
+    })?;
+    Ok(told)
 }
 
 /// The last line that it said, fit to be shown.

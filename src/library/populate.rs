@@ -14,11 +14,11 @@ use chrono::Utc;
 
 use super::hash::{LARGE, PIECE};
 use super::look::{Blind, Looked, look, stamp};
-use super::pace::{Ended, Pace, threads, yield_to_others};
+use super::pace::{Ended, Pace, threads};
 use super::{Library, now_ms};
 use crate::growth::names::{self, Name};
 use crate::ledger::library::{self as rows, Checked, Integrity, Media, Place, Stamp, Thumbnail};
-use crate::ledger::rusqlite::Connection;
+use crate::ledger::rusqlite::{Connection, Transaction};
 use crate::ledger::{self, Force};
 use crate::roots::{Error, FileKind, Found, MAX_DEPTH, OWN_DIRECTORY, RootPath};
 use crate::vocab::{Id, Rng, clean_line};
@@ -118,6 +118,7 @@ pub(super) fn populate(library: &Library, pace: &Pace, tell: Tell<'_>) -> Result
         summary: Summary::default(),
         todo: Vec::new(),
         bytes: 0,
+        devices: Vec::new(),
         moved: HashSet::new(),
     };
     let roots = library.inner.roots.all();
@@ -150,6 +151,7 @@ pub(super) fn arrive(library: &Library, places: Vec<Place>, pace: &Pace) -> Resu
         summary,
         todo: Vec::new(),
         bytes: 0,
+        devices: Vec::new(),
         moved: HashSet::new(),
     };
     for place in places {
@@ -218,6 +220,8 @@ struct Run<'a> {
     summary: Summary,
     todo: Vec<Todo>,
     bytes: u64,
+    /// Rows whose file system has another number now, and which.
+    devices: Vec<(String, u64)>,
     /// Rows whose file was found under another name.
     moved: HashSet<String>,
 }
@@ -306,6 +310,13 @@ impl Run<'_> {
         {
             return Ok(());
         }
+        if let Some((id, known, false)) = &before
+            && (Stamp { dev: stamp.dev, ..*known }) == stamp
+        {
+            // Mounted anew, a file system may have another number; it is the same file.
+            self.devices.push((id.clone(), stamp.dev));
+            return if self.devices.len() >= BATCH { self.flush() } else { Ok(()) };
+        }
         let (known, moved) = match before {
             Some((id, _, _)) => (Some(id), false),
             None => match self.elsewhere(&place, &stamp)? {
@@ -367,6 +378,11 @@ impl Run<'_> {
 
     /// Looks at what waits and writes down what that showed.
     fn flush(&mut self) -> Result<(), Stopped> {
+        let devices = std::mem::take(&mut self.devices);
+        if !devices.is_empty() {
+            let write = |tx: &Transaction<'_>| devices.iter().try_for_each(|(id, dev)| rows::set_device(tx, id, *dev));
+            self.library.inner.ledger.write_here(Force::Later, write)?;
+        }
         let todo = std::mem::take(&mut self.todo);
         self.bytes = 0;
         if todo.is_empty() {
@@ -420,7 +436,7 @@ impl Run<'_> {
             for _ in 1..threads.min(todo.len()) {
                 // Without one more thread the others do its work.
                 let _ = std::thread::Builder::new().name("library".into()).spawn_scoped(scope, || {
-                    yield_to_others();
+                    pace.settle();
                     work();
                 });
             }
@@ -463,6 +479,9 @@ impl Run<'_> {
         if file.content.blake3 == content.blake3 {
             // The same bytes: what is known of them stays. How they are read may have got better.
             file.content = content;
+            if file.checked.verdict == Integrity::Changed {
+                file.checked = Checked::default();
+            }
         } else if written || file.stamp.ino != stamp.ino || file.content.blake3.is_none() {
             self.summary.changed += 1;
             (file.content, file.checked, file.thumbnail) = (content, Checked::default(), Thumbnail::default());

@@ -69,6 +69,8 @@ pub struct Verify {
     pub root: Option<String>,
     /// Only files that an earlier check found short, broken or changed.
     pub only_reported: bool,
+    /// Nobody waits for it: all other work goes first.
+    pub gently: bool,
 }
 
 impl Verify {

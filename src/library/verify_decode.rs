@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::Settings;
 use super::confine::NOT_STARTED;
-use super::ffmpeg::{Group, PIXELS_MAX, find, read};
+use super::ffmpeg::{DRAIN, Group, PIXELS_MAX, find, read};
 use super::pace::{Ended, Pace};
 use super::verify::{Decoded, said};
 use crate::media::{Kind, Verdict};
@@ -154,7 +154,7 @@ fn run(
     };
     let (status, memory) = wait(&mut group, limit, pace)?;
     drop(group);
-    let words = words.join().unwrap_or_default();
+    let words = words.recv_timeout(DRAIN).unwrap_or_default();
     let text = String::from_utf8_lossy(&words);
     let Some(status) = status else {
         return Ok(Decoded::Untold(format!("ffmpeg took longer than {} s", limit.as_secs())));

@@ -165,7 +165,7 @@ fn is_fresh(mtime_ns: i64) -> bool {
 /// Looks at a file that need not be in the library; `deep`: with every checksum in it, and decoded where ffmpeg can.
 #[must_use]
 pub fn look_at(file: &mut File, size: u64, name: &str, deep: bool, decoder: &Decoder) -> Verdict {
-    let pace = Pace::new(0, || {});
+    let pace = Pace::new(0, false, || {});
     let depth = if deep { Depth::Deep } else { Depth::Cheap };
     let mut verdict = check_with(file, size, name, depth, &mut || true);
     if !deep || is_bad(&verdict) {

@@ -69,7 +69,7 @@ impl Task for VerifyTask {
 
     fn planned(&self) -> Vec<Planned> {
         let settings = &self.library.inner.settings;
-        let order = Verify { level: settings.verify_level, ..Verify::default() };
+        let order = Verify { level: settings.verify_level, gently: true, ..Verify::default() };
         let plan = settings.verify.map(|schedule| Planned {
             name: VERIFY.into(),
             schedule,
@@ -141,7 +141,8 @@ impl Worker for Verifying {
             }
             let rate = self.library.inner.settings.verify_rate;
             let (teller, runtime) = (control.clone(), Handle::current());
-            let done = pace::drive(control, rate, move |pace: &Pace| {
+            let gently = self.order.gently;
+            let done = pace::drive(control, (rate, gently), move |pace: &Pace| {
                 let operation = teller.id().to_string();
                 Run {
                     this: &self,

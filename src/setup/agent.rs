@@ -114,7 +114,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let (owed, recorded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
     let mut operations = policy::operations(&loaded, &around, seed());
-    let cwd = bot.as_ref().and_then(|bot| bot.cwd.clone()).or_else(|| loaded.config.bot.cwd.as_ref().map(|cwd| cwd.path.clone()));
+    let cwd = bot
+        .as_ref()
+        .and_then(|bot| bot.cwd.clone())
+        .or_else(|| loaded.config.bot.cwd.as_ref().map(|cwd| cwd.path.clone()));
     let library = library::open(&ledger, &roots, &loaded, &around, cwd);
     operations.tasks = library::tasks(&library, &people);
     let operations = Operations::open(ledger.clone(), operations, tokio::runtime::Handle::current())
@@ -290,7 +293,8 @@ fn announce(loaded: &Loaded, specs: &[SourceSpec]) {
 /// Ends commands (and a bot) that an agent which was killed left running: what they did is looked at and done again.
 async fn end_leftovers(loaded: &Loaded, bot_uid: u32) {
     let marker = supervise::marker_for(&loaded.state_dir);
-    let uids = std::collections::BTreeSet::from([nix::unistd::geteuid().as_raw(), bot_uid]);
+    let own = nix::unistd::geteuid().as_raw();
+    let uids = std::collections::BTreeSet::from([own, bot_uid, crate::library::confine::NOBODY]);
     let ended = tokio::task::spawn_blocking(move || {
         uids.into_iter().map(|uid| supervise::tree::end_leftovers(&marker, uid, LEFTOVER_GRACE)).sum::<usize>()
     });

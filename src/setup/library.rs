@@ -97,12 +97,21 @@ pub fn start(
     let (feed, arrivals) = Feed::new();
     let (seen_in, seen) = mpsc::channel(GROWTH);
     let tending = library::tend(library.clone(), operations.clone(), arrivals, stop.clone());
-    (seen_in, Tended { tasks: vec![tokio::spawn(tending), tokio::spawn(pass_on(seen, growth, feed))] })
+    (seen_in, Tended { tasks: vec![tokio::spawn(tending), tokio::spawn(pass_on(seen, growth, feed, stop.clone()))] })
 }
 
 /// Looks at what is seen to grow, on its way to the engine.
-async fn pass_on(mut seen: mpsc::Receiver<Vec<Growth>>, growth: mpsc::Sender<Vec<Growth>>, feed: Feed) {
-    while let Some(look) = seen.recv().await {
+async fn pass_on(
+    mut seen: mpsc::Receiver<Vec<Growth>>,
+    growth: mpsc::Sender<Vec<Growth>>,
+    feed: Feed,
+    stop: CancellationToken,
+) {
+    // Who watches may hang in a file system for ever.
+    while let Some(look) = tokio::select! {
+        () = stop.cancelled() => None,
+        look = seen.recv() => look,
+    } {
         let over = |one: &&Growth| one.what == Grew::Gone || (one.what == Grew::Quiet && !one.part);
         look.iter().filter(over).for_each(|one| feed.tell(one.path.clone()));
         if growth.send(look).await.is_err() {

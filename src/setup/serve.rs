@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{json, to_value};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,9 @@ const LINE_MAX: usize = 2_048;
 
 /// How often it is told how logmedic is.
 const PULSE: Duration = Duration::from_secs(5);
+
+/// Changes of the library within this time are told as one.
+const LIBRARY_PULSE: Duration = Duration::from_secs(1);
 
 /// What the interface shows and drives.
 pub struct Wanted {
@@ -206,6 +209,7 @@ fn spawn(
         door: way,
         system,
     };
+    let library = tell_of(hub.clone(), parts.library.changes(), stop.clone());
     let connected = hub.clone();
     let service = service(parts, Guard::new(guard, identity.clone()));
     vec![
@@ -214,6 +218,7 @@ fn spawn(
         tokio::spawn(identity.tend(move || connected.has_clients(), stop.clone())),
         tokio::spawn(moving),
         tokio::spawn(pulse),
+        tokio::spawn(library),
     ]
 }
 
@@ -243,6 +248,26 @@ async fn pulse(hub: Hub, system: System, stop: CancellationToken) {
             let health = to_value(system.health().await).unwrap_or_default();
             hub.progress(Topic::System, "health", Kind::SystemStatus, health);
             hub.progress(Topic::Stats, "hub", Kind::Stats, to_value(hub.stats(false)).unwrap_or_default());
+        }
+    }
+}
+
+/// Tells who is connected that the library changed, at most once in a while.
+async fn tell_of(hub: Hub, mut changes: watch::Receiver<u64>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            }
+        }
+        if hub.has_clients() {
+            let changes = *changes.borrow_and_update();
+            hub.progress(Topic::Stats, "library", Kind::LibraryChanged, json!({"changes": changes}));
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LIBRARY_PULSE) => {}
         }
     }
 }

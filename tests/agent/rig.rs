@@ -68,7 +68,9 @@ impl Night {
     pub fn configure(&self, extra: &str) {
         let text = format!(
             "[state]\ndir = 'state'\n[[source]]\nname = 'bot'\npath = 'bot.log'\n\
-             [[root]]\nname = 'models'\npath = 'models'\nfile_mode = '0664'\ndir_mode = '0775'\n{}{extra}",
+             [[root]]\nname = 'models'\npath = 'models'\nfile_mode = '0664'\ndir_mode = '0775'\n{}{}{extra}",
+            // It is begun by itself, and would be among the operations that are counted.
+            if extra.contains("[library]") { "" } else { "[library]\nenabled = false\n" },
             if extra.contains("[records]") { "" } else { "[records]\npath = 'records.jsonl'\n" }
         );
         fs::write(self.path("config.toml"), text).unwrap();

@@ -7,6 +7,7 @@ use super::{CODEC_MAX, Headers, Sort, codec};
 
 /// Elements looked at: the description stands before the first cluster.
 const ELEMENTS_MAX: u32 = 4_096;
+const EBML: u32 = 0x1a45_dfa3;
 const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_a966;
 const TRACKS: u32 = 0x1654_ae6b;
@@ -59,7 +60,7 @@ pub(super) fn read(source: &mut Source<'_>, headers: &mut Headers) -> io::Result
             let Some(found) = element(source, at, end)? else { break };
             at = found.end;
             match found.id {
-                SEGMENT | INFO | TRACKS | TRACK | VIDEO => {
+                EBML | SEGMENT | INFO | TRACKS | TRACK | VIDEO => {
                     if found.id == TRACK {
                         tracks.push(Track::default());
                     }

@@ -102,6 +102,8 @@ words! {
         SystemStatus = "system_status",
         /// Figures.
         Stats = "stats",
+        /// Files came to the library, changed or went.
+        LibraryChanged = "library_changed",
         /// A line of a log.
         Log = "log",
         /// The server is there.

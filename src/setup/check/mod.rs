@@ -97,6 +97,7 @@ pub async fn all(loaded: &Loaded, around: &Surroundings, rules: Option<RuleProbl
     findings.extend(system::privileges(&loaded.config));
     findings.extend(system::watches());
     findings.extend(system::bot_command(loaded, around));
+    findings.extend(system::pictures(&loaded.config));
     findings.extend(system::second_instance(&loaded.state_dir));
     findings.extend(telegram::all(&loaded.config).await);
     findings.extend(probes::all(loaded).await);

@@ -49,6 +49,28 @@ fn executable(file: &Path) -> bool {
     file.is_file() && may(file, AccessFlags::X_OK)
 }
 
+/// Whether small pictures of the library can be made.
+pub(super) fn pictures(config: &Config) -> Option<Finding> {
+    let library = &config.library;
+    if !library.enabled || !library.thumbnails || config.root.is_empty() {
+        return None;
+    }
+    let program = Path::new(&library.ffmpeg);
+    let found = if program.is_absolute() {
+        Some(program.into()).filter(|path: &PathBuf| executable(path))
+    } else {
+        in_path(&library.ffmpeg)
+    };
+    Some(match found {
+        Some(path) => Finding::ok("ffmpeg", format!("small pictures are made by {}", path.display())),
+        None => Finding::warn(
+            "ffmpeg",
+            format!("{} is not there: the library has no small pictures", program.display()),
+            "apt install ffmpeg, or [library] thumbnails = false",
+        ),
+    })
+}
+
 fn capable(bit: u32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -64,19 +64,19 @@ pub struct Library {
     pub enabled: bool,
     /// From one look at all files to the next. What was seen before and was not written to is not read again.
     pub every: Period,
-    /// Bytes a second that are read by itself at most; `"0"`: as fast as it goes. What somebody asks for is not slowed down.
+    /// Bytes a second that are read by itself at most; `"0B"`: as fast as it goes. What somebody asks for is not slowed down.
     pub rate: Size,
     /// From one check of all files to the next: whether they are whole. `"0s"`: only when somebody asks
     /// (`logmedic library verify`).
     pub verify: Period,
     /// How thoroughly that is: `structure` reads little, `checksum` all of each file, `decode` lets ffmpeg decode it as well.
     pub verify_level: Level,
-    /// Bytes a second that are read to verify files at most, ffmpeg's reading too; `"0"`: as fast as it goes.
+    /// Bytes a second that are read to verify files at most, ffmpeg's reading too; `"0B"`: as fast as it goes.
     pub verify_bytes_per_second: Size,
     /// Whether small pictures are made of new films and pictures.
     pub thumbnails: bool,
-    /// The program that makes them: a name that is looked for in `PATH`, or an absolute path. It runs confined: without network, without
-    /// files, without a user of its own where logmedic is root.
+    /// The program that makes them: a name that is looked for in `PATH`, or an absolute path. It runs confined: without network,
+    /// without a second file, as nobody where logmedic is root.
     pub ffmpeg: String,
     /// It is ended when one picture takes longer.
     pub timeout: Period,
