@@ -34,6 +34,10 @@ impl State {
         if known.is_none() && self.cases.values().filter(|case| !case.ended()).count() >= OPEN_MAX {
             return Err(OrderError::Conflict("too many incidents are open".into()));
         }
+        let busy = |job: &&Job| job.facts.wanted() == Some(news.path.as_str()) && job.state.is_active();
+        if self.jobs.iter().filter(busy).any(|job| job.stalled_since.is_none()) {
+            return Err(OrderError::Conflict("its download is under way".into()));
+        }
         let rule = format!("{INTEGRITY_RULE}{}", news.level);
         let text = redact(&news.bad.why).into_owned();
         let id = known.unwrap_or_else(|| self.open_damage(&news, subject, &rule, &text));

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod channels;
 pub mod events;
 pub mod identity;
+pub mod integrity;
 pub mod jobs;
 pub mod jsonl;
 pub mod library;

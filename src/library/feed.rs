@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{self, Pace};
+use super::pace::Pace;
 use super::{Library, populate};
 use crate::ledger::library::Place;
 use crate::operate::Order;
@@ -63,10 +63,9 @@ pub(super) async fn run(library: Library, mut arrivals: mpsc::Receiver<Arrival>,
                 },
             }
         }
-        let pace = Arc::new(Pace::new(0, || {}));
+        let pace = Arc::new(Pace::new(0, true, || {}));
         let (looking, ours) = (Arc::clone(&pace), library.clone());
         let work = tokio::task::spawn_blocking(move || {
-            pace::yield_to_others();
             let places = paths.iter().filter_map(|path| {
                 let path = ours.inner.roots.resolve(path, None).ok()?;
                 let (dir, file) = (path.relative().parent()?.to_path_buf(), path.relative().file_name()?.to_owned());

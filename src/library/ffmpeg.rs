@@ -27,7 +27,7 @@ use crate::vocab::{clean_line, redact, shorten};
 const SIDE: u32 = 320;
 
 /// Pictures of more pixels are claims: the largest cameras have 150 million.
-const PIXELS_MAX: u32 = 1 << 28;
+pub(super) const PIXELS_MAX: u32 = 1 << 28;
 
 /// What ffmpeg says of a failure, in bytes.
 const SAID_MAX: u64 = 4_096;
@@ -36,7 +36,7 @@ const SAID_MAX: u64 = 4_096;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long its output is still waited for after it ended.
-const DRAIN: Duration = Duration::from_millis(500);
+pub(super) const DRAIN: Duration = Duration::from_millis(500);
 
 /// Longest sentence that is kept of what it said.
 const REASON_MAX: usize = 200;
@@ -84,10 +84,10 @@ pub(super) fn demuxer(format: &str) -> Option<&'static str> {
 }
 
 /// The processes of one call. Dropped, all of them are killed.
-struct Group(Child);
+pub(super) struct Group(pub(super) Child);
 
 impl Group {
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         // Who is gone already needs no signal.
         let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), signal);
     }
@@ -190,7 +190,10 @@ fn wait(group: &mut Group, timeout: Duration, pace: &Pace) -> Result<ExitStatus,
 }
 
 /// Reads on a thread, so that neither pipe holds the other up.
-fn read(from: Option<impl std::io::Read + Send + 'static>, limit: u64) -> std::io::Result<Receiver<Vec<u8>>> {
+pub(super) fn read(
+    from: Option<impl std::io::Read + Send + 'static>,
+    limit: u64,
+) -> std::io::Result<Receiver<Vec<u8>>> {
     let (tell, told) = channel();
     std::thread::Builder::new().name("library-read".into()).spawn(move || {
         let mut bytes = Vec::new();

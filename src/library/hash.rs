@@ -80,7 +80,7 @@ pub(super) fn hash(file: &File, len: u64, threads: usize, buffer: &mut [u8], pac
         for _ in 1..threads {
             // Without one more thread the others do its work.
             let _ = std::thread::Builder::new().name("library".into()).spawn_scoped(scope, || {
-                super::pace::yield_to_others();
+                pace.settle();
                 work();
             });
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn c5_threads_and_one_thread_agree_with_the_plain_hash_at_every_odd_size() {
-        let pace = Pace::new(0, || {});
+        let pace = Pace::new(0, false, || {});
         let mut buffer = vec![0; PIECE];
         let all: Vec<u8> = (0..21 * BLOCK as usize + 5).map(|n| (n * 31 + n / 777) as u8).collect();
         for len in [
@@ -169,7 +169,7 @@ mod tests {
     fn c1_hashing_ends_when_it_is_told_to() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(64 << 20).unwrap();
-        let pace = Pace::new(0, || {});
+        let pace = Pace::new(0, false, || {});
         pace.set(crate::operate::Order::End);
         assert!(matches!(hash(&file, 64 << 20, 2, &mut vec![0; PIECE], &pace), Err(Unhashed::Ended)));
     }

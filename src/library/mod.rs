@@ -14,6 +14,10 @@ mod populate;
 mod tasks;
 mod tend;
 mod thumbnails;
+mod verify;
+mod verify_decode;
+mod verify_file;
+mod verify_task;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,11 +27,16 @@ use tokio::sync::watch;
 
 use crate::ledger::rusqlite::Connection;
 use crate::ledger::{Error, Ledger, rusqlite};
+use crate::operate::schedule::Schedule;
 use crate::roots::Roots;
 
 pub use feed::{Arrival, Feed};
 pub use tasks::{IDS_MAX, POPULATE, Populate, THUMBNAILS, Thumbnails, tasks};
 pub use tend::tend;
+pub use verify::{Level, Verify};
+pub use verify_decode::Decoder;
+pub use verify_file::look_at;
+pub use verify_task::{INCIDENTS_MAX, Reporter, VERIFY, verification};
 
 /// How the library is kept.
 #[derive(Clone, Debug)]
@@ -36,6 +45,12 @@ pub struct Settings {
     pub every: Option<Duration>,
     /// Bytes a second that are read by itself; 0: as fast as it goes.
     pub rate: u64,
+    /// When all files are verified by themselves; `None`: only when somebody asks.
+    pub verify: Option<Schedule>,
+    /// How thoroughly then.
+    pub verify_level: Level,
+    /// Bytes a second that are read to verify; 0: as fast as it goes.
+    pub verify_rate: u64,
     /// Whether small pictures are made by themselves.
     pub thumbnails: bool,
     /// The program that makes them.

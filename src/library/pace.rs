@@ -24,20 +24,31 @@ pub(super) struct Pace {
     held: Box<dyn Fn() + Send + Sync>,
     /// Bytes a second; 0: as fast as it goes.
     rate: u64,
+    /// Whether its threads wait for everybody else's.
+    gentle: bool,
     /// When what was read so far is paid for.
     paid: Mutex<Instant>,
 }
 
 impl Pace {
-    /// `held` is called when the work holds still.
-    pub(super) fn new(rate: u64, held: impl Fn() + Send + Sync + 'static) -> Self {
+    /// `held` is called when the work holds still. `gentle`: nobody waits for it.
+    pub(super) fn new(rate: u64, gentle: bool, held: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             order: Mutex::new(Order::Run),
             bell: Condvar::new(),
             look_up: AtomicBool::new(false),
             held: Box::new(held),
             rate,
+            gentle,
             paid: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Called by each thread that works: where nobody waits for the work, it lets all others go first.
+    pub(super) fn settle(&self) {
+        if self.gentle {
+            // Without a process, it is this thread alone. Where that is refused, it works as everybody does.
+            let _ = rustix::process::setpriority_process(None, NICE);
         }
     }
 
@@ -116,19 +127,19 @@ impl Drop for Guard {
 }
 
 /// Runs `work` as the work of an operation. `None`: it died.
-pub(super) async fn drive<T, F>(mut control: Control, rate: u64, work: F) -> Option<T>
+pub(super) async fn drive<T, F>(mut control: Control, (rate, gentle): (u64, bool), work: F) -> Option<T>
 where
     T: Send + 'static,
     F: FnOnce(&Pace) -> T + Send + 'static,
 {
     let teller = control.clone();
-    let pace = Arc::new(Pace::new(rate, move || teller.held()));
+    let pace = Arc::new(Pace::new(rate, gentle, move || teller.held()));
     pace.set(control.order());
     let guard = Guard(Arc::clone(&pace));
     let (tell, mut told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("library".into());
     let spawned = thread.spawn(move || {
-        yield_to_others();
+        pace.settle();
         // Nobody waits for it any more: it was broken off.
         let _ = tell.send(work(&pace));
     });
@@ -149,12 +160,6 @@ where
     }
 }
 
-/// Makes this thread one that waits for others.
-pub(super) fn yield_to_others() {
-    // Without a process, it is this thread alone. Where that is refused, it works as everybody does.
-    let _ = rustix::process::setpriority_process(None, NICE);
-}
-
 /// How many threads read and count at once.
 pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn c1_a_thread_holds_still_goes_on_and_ends_as_it_is_told() {
         let (said, heard) = std::sync::mpsc::channel();
-        let pace = Arc::new(Pace::new(0, move || said.send(()).unwrap()));
+        let pace = Arc::new(Pace::new(0, false, move || said.send(()).unwrap()));
         let worker = {
             let pace = Arc::clone(&pace);
             std::thread::spawn(move || {
@@ -192,7 +197,7 @@ mod tests {
 
     #[test]
     fn h4_reading_is_slowed_down_to_its_rate() {
-        let pace = Pace::new(1_000_000, || {});
+        let pace = Pace::new(1_000_000, false, || {});
         let began = Instant::now();
         for _ in 0..10 {
             pace.spend(10_000).unwrap();

@@ -14,7 +14,7 @@ use chrono::Utc;
 
 use super::hash::{LARGE, PIECE};
 use super::look::{Blind, Looked, look, stamp};
-use super::pace::{Ended, Pace, threads, yield_to_others};
+use super::pace::{Ended, Pace, threads};
 use super::{Library, now_ms};
 use crate::growth::names::{self, Name};
 use crate::ledger::library::{self as rows, Checked, Integrity, Media, Place, Stamp, Thumbnail};
@@ -436,7 +436,7 @@ impl Run<'_> {
             for _ in 1..threads.min(todo.len()) {
                 // Without one more thread the others do its work.
                 let _ = std::thread::Builder::new().name("library".into()).spawn_scoped(scope, || {
-                    yield_to_others();
+                    pace.settle();
                     work();
                 });
             }

@@ -83,7 +83,7 @@ impl Worker for Populating {
             }
             let rate = if self.order.gently { self.library.inner.settings.rate } else { 0 };
             let teller = control.clone();
-            let done = pace::drive(control, rate, move |pace: &Pace| {
+            let done = pace::drive(control, (rate, self.order.gently), move |pace: &Pace| {
                 populate::populate(&self.library, pace, &|summary, known, at| tell(&teller, summary, known, at))
             });
             match done.await {
@@ -139,7 +139,7 @@ impl Worker for Picturing {
                 (true, true) => Wanted::All,
             };
             let (library, teller) = (self.library, control.clone());
-            let done = pace::drive(control, 0, move |pace: &Pace| {
+            let done = pace::drive(control, (0, true), move |pace: &Pace| {
                 thumbnails::thumbnails(&library, &wanted, pace, &|made, at| tell_made(&teller, made, at))
             });
             match done.await {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::ffmpeg::{self, NoPicture};
 use super::look::stamp;
-use super::pace::{Pace, threads, yield_to_others};
+use super::pace::{Pace, threads};
 use super::populate::Stopped;
 use super::{Library, picture};
 use crate::ledger::library::{self as rows, Media, Thumbnail};
@@ -174,7 +174,7 @@ fn work(library: &Library, program: &Path, batch: &[Media], anew: bool, pace: &P
         for _ in 1..(threads() / 2).min(batch.len()) {
             // Without one more thread the others do its work.
             let _ = std::thread::Builder::new().name("library".into()).spawn_scoped(scope, || {
-                yield_to_others();
+                pace.settle();
                 work();
             });
         }

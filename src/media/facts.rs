@@ -112,7 +112,16 @@ fn read(source: &mut Source<'_>, kind: Kind, headers: &mut Headers) -> io::Resul
         Kind::Flac => audio::flac(source, headers),
         Kind::Ogg => audio::ogg(source, headers),
         Kind::Mp3 => audio::mp3(source, headers),
-        Kind::Zip | Kind::Gzip | Kind::Pdf | Kind::Html | Kind::Json | Kind::Empty | Kind::Unknown => Ok(()),
+        Kind::Aac
+        | Kind::Ts
+        | Kind::Other
+        | Kind::Zip
+        | Kind::Gzip
+        | Kind::Pdf
+        | Kind::Html
+        | Kind::Json
+        | Kind::Empty
+        | Kind::Unknown => Ok(()),
     }
 }
 
@@ -128,12 +137,12 @@ fn riff(source: &mut Source<'_>, headers: &mut Headers) -> io::Result<()> {
 
 const fn sort(kind: Kind) -> Sort {
     match kind {
-        Kind::Mp4 | Kind::Mkv => Sort::Video,
-        Kind::Mp3 | Kind::Flac | Kind::Ogg => Sort::Audio,
+        Kind::Mp4 | Kind::Mkv | Kind::Ts => Sort::Video,
+        Kind::Mp3 | Kind::Aac | Kind::Flac | Kind::Ogg => Sort::Audio,
         Kind::Jpeg | Kind::Png | Kind::Gif => Sort::Image,
         Kind::Pdf | Kind::Html | Kind::Json => Sort::Document,
         Kind::Zip | Kind::Gzip => Sort::Archive,
-        Kind::Riff | Kind::Empty | Kind::Unknown => Sort::Other,
+        Kind::Riff | Kind::Empty | Kind::Other | Kind::Unknown => Sort::Other,
     }
 }
 
@@ -148,13 +157,15 @@ const fn format(kind: Kind) -> &'static str {
         Kind::Flac => "flac",
         Kind::Riff => "riff",
         Kind::Mp3 => "mp3",
+        Kind::Aac => "aac",
+        Kind::Ts => "ts",
         Kind::Ogg => "ogg",
         Kind::Gif => "gif",
         Kind::Pdf => "pdf",
         Kind::Html => "html",
         Kind::Json => "json",
         Kind::Empty => "empty",
-        Kind::Unknown => "unknown",
+        Kind::Other | Kind::Unknown => "unknown",
     }
 }
 

@@ -51,7 +51,8 @@ fn frames(source: &mut Source<'_>, start: u64, description: [u8; 34]) -> io::Res
     let mut tail = vec![0; usize::try_from(source.len() - from).unwrap_or(0)];
     let got = source.read_at(from, &mut tail)?;
     tail.truncate(got);
-    tail.truncate(tail.len() - super::frames::tags(&tail).min(tail.len()));
+    let extra = super::frames::tags(&tail).min(tail.len());
+    tail.truncate(tail.len() - extra);
     // The CRC-16 of a whole frame, its own CRC included, is 0. One pass from the end: a frame that begins at any
     // sync mark and runs to the end of the file proves that the file ends where a frame does.
     let mut candidates = 0;
@@ -66,8 +67,14 @@ fn frames(source: &mut Source<'_>, start: u64, description: [u8; 34]) -> io::Res
         }
         source.pulse()?;
         let (whole, early) = crc16(&tail[at..]);
+        // Where all blocks are of one size, the last frame tells that it is the last one.
+        let fixed = tail[at + 1] & 1 == 0 && description[..2] == description[2..4];
+        if whole && fixed && total.is_some_and(|total| last_sample(&tail[at..], block) < total) {
+            return Ok(Found::new(State::Short, "it ends with a whole frame, which is not the last one"));
+        }
         if whole {
-            return Ok(Found::new(State::Sound, "the metadata is complete and the last frame's checksum is right"));
+            let found = Found::new(State::Sound, "the metadata is complete and the last frame's checksum is right");
+            return Ok(if extra > 0 { found.with("trailing_bytes", extra) } else { found });
         }
         // The frame that holds the last sample begins here, or a frame ends somewhere behind here and none follows: its end
         // is missing, or something stands behind it.

@@ -116,7 +116,9 @@ pub(super) fn png(source: &mut Source<'_>) -> io::Result<Found> {
         if name == b"IEND" {
             let state = if data { State::Sound } else { State::Broken };
             let detail = if data { "every chunk is complete and its checksum right" } else { "it holds no picture" };
-            return Ok(Found::new(state, detail).with("chunks", count + 1));
+            let found = Found::new(state, detail).with("chunks", count + 1);
+            let extra = source.len().saturating_sub(end + 4);
+            return Ok(if extra > 0 { found.with("trailing_bytes", extra) } else { found });
         }
         at = end + 4;
     }
@@ -168,7 +170,9 @@ fn gif_blocks(input: &mut impl Read) -> io::Result<Found> {
                 pictures += 1;
             }
             0x3b if pictures > 0 => {
-                return Ok(Found::new(State::Sound, "every block and the trailer are there").with("pictures", pictures));
+                let found =
+                    Found::new(State::Sound, "every block and the trailer are there").with("pictures", pictures);
+                return Ok(if byte(input).is_ok() { found.with("trailing_bytes", true) } else { found });
             }
             _ => return Ok(Found::new(State::Broken, "what stands between its blocks is no block")),
         }

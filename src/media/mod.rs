@@ -210,13 +210,7 @@ pub fn check_with<R: Read + Seek>(
     Verdict { kind, state: found.state, detail: found.detail, evidence: found.evidence }
 }
 
-/// Whether a file name promises media: nothing in such a file is text.
-#[must_use]
-pub fn is_media_name(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, last)| last.to_ascii_lowercase()).unwrap_or_default();
-    promises(&extension)
-}
-
+/// Whether a file of this name holds media or an archive, and nothing in it is text.
 fn promises(extension: &str) -> bool {
     MEDIA.contains(&extension) || ARCHIVES.contains(&extension) || promised(extension).is_some()
 }

@@ -245,7 +245,9 @@ fn conclude(source: &mut Source<'_>, seen: &Seen) -> io::Result<Found> {
             (None, _) => Found::new(State::Sound, "every box is complete, index and media data are there"),
         },
     };
-    Ok(found.with("boxes", seen.boxes).with("media_bytes", seen.data))
+    let found = found.with("boxes", seen.boxes).with("media_bytes", seen.data);
+    let encrypted = seen.tracks.iter().any(|track| track.encrypted);
+    Ok(if encrypted { found.with("encrypted", true) } else { found })
 }
 
 /// Looks at the samples of every track. Says what is wrong, and else whether all of them were seen to lie in media data.

@@ -15,6 +15,9 @@ const LOOK: usize = 16;
 /// Kinds of video whose samples begin with the length of a NAL unit (ISO/IEC 14496-15): 16 zeros can never stand there.
 const NAL: [&[u8; 4]; 6] = [b"avc1", b"avc3", b"hvc1", b"hev1", b"dvh1", b"dvhe"];
 
+/// Kinds of samples that nobody can read without a key (ISO/IEC 23001-7, and what Apple had before it).
+const ENCRYPTED: [&[u8; 4]; 6] = [b"encv", b"enca", b"enct", b"encs", b"drms", b"drmi"];
+
 /// A stretch of the file.
 type Span = (u64, u64);
 
@@ -23,6 +26,8 @@ type Span = (u64, u64);
 pub(super) struct Track {
     /// Its data lies in another file.
     pub(super) external: bool,
+    /// Its samples are encrypted.
+    pub(super) encrypted: bool,
     /// Its samples begin with the length of a NAL unit.
     nal: bool,
     /// Offsets of chunks, and bytes of an offset.
@@ -58,6 +63,7 @@ impl Track {
             }
             b"stsd" => {
                 let Some(head) = source.bytes::<16>(body)? else { return Ok(()) };
+                self.encrypted = ENCRYPTED.iter().any(|kind| head[12..16] == kind[..]);
                 self.nal = be32(&head, 4) == 1 && NAL.iter().any(|kind| head[12..16] == kind[..]);
             }
             b"dref" => {

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod hub;
 pub mod incidents;
 pub mod input;
+pub mod integrity;
 pub mod jobs;
 pub mod library;
 pub mod listen;

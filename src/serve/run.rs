@@ -20,8 +20,8 @@ use super::notifications::Centre;
 use super::system::System;
 use super::ws::Door;
 use super::{
-    accept, audit, auth, backups, describe, incidents, jobs, library, logs, notifications, operations, pages, rules,
-    setup, story, system, ws,
+    accept, audit, auth, backups, describe, incidents, integrity, jobs, library, logs, notifications, operations,
+    pages, rules, setup, story, system, ws,
 };
 use crate::backup::Place;
 use crate::engine::run::Orders;
@@ -69,7 +69,8 @@ pub fn routes(parts: Parts) -> (Router, OpenApi) {
         .merge(story::router(ledger.clone(), book.clone(), identity.clone()))
         .merge(jobs::router(ledger.clone(), orders, identity.clone()))
         .merge(logs::router(ledger.clone(), book.clone(), identity.clone()))
-        .merge(library::router(library, operations.clone(), identity.clone()))
+        .merge(library::router(library.clone(), operations.clone(), identity.clone()))
+        .merge(integrity::router(library, operations.clone(), identity.clone()))
         .merge(notifications::router(centre))
         .merge(backups::router(backups, operations.clone(), identity.clone()))
         .merge(operations::router(operations, identity.clone()))

@@ -15,7 +15,7 @@ use crate::engine::{self, intake, run::Parts};
 use crate::growth;
 use crate::heal::Healer;
 use crate::ledger::{self, Ledger};
-use crate::operate::{Operations, Tasks};
+use crate::operate::Operations;
 use crate::outbox;
 use crate::probe::{self, Probes};
 use crate::publish::metrics::Metrics;
@@ -119,7 +119,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         .and_then(|bot| bot.cwd.clone())
         .or_else(|| loaded.config.bot.cwd.as_ref().map(|cwd| cwd.path.clone()));
     let library = library::open(&ledger, &roots, &loaded, &around, cwd);
-    operations.tasks = Tasks::new(crate::library::tasks(&library));
+    operations.tasks = library::tasks(&library, &people);
     let operations = Operations::open(ledger.clone(), operations, tokio::runtime::Handle::current())
         .map_err(|error| state_failure(&error))?;
     let stop_operations = CancellationToken::new();

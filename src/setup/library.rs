@@ -3,18 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::load::{Loaded, Surroundings};
 use crate::correlate::{Grew, Growth};
+use crate::engine::order::Order;
+use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::library::{self, Feed, Library, Settings};
-use crate::operate::Operations;
+use crate::operate::schedule::Schedule;
+use crate::operate::{Operations, Tasks};
 use crate::roots::Roots;
 use crate::supervise::marker_for;
 use crate::supervise::tree::MARKER;
+use crate::vocab::{Damage, Id};
 
 /// Directory of small pictures, in the state directory.
 const PICTURES: &str = "thumbnails";
@@ -35,6 +40,9 @@ pub fn open(
     let settings = Settings {
         every: Some(config.every.0).filter(|_| config.enabled),
         rate: config.rate.0,
+        verify: Some(Schedule::Every(config.verify.0)).filter(|_| config.enabled && !config.verify.0.is_zero()),
+        verify_level: config.verify_level,
+        verify_rate: config.verify_bytes_per_second.0,
         thumbnails: config.enabled && config.thumbnails,
         ffmpeg: config.ffmpeg.clone().into(),
         timeout: config.timeout.0,
@@ -45,6 +53,19 @@ pub fn open(
         program: "/proc/self/exe".into(),
     };
     Library::new(ledger.clone(), Arc::clone(roots), settings)
+}
+
+/// The library's tasks. What is found damaged goes to the engine.
+#[must_use]
+pub fn tasks(library: &Library, orders: &Orders) -> Tasks {
+    let orders = orders.clone();
+    let give = move |damage: Damage| -> BoxFuture<'static, Result<Id, String>> {
+        let orders = orders.clone();
+        Box::pin(async move { orders.give(Order::Damaged(Box::new(damage))).await.map_err(|error| error.to_string()) })
+    };
+    let mut tasks = library::tasks(library);
+    tasks.push(library::verification(library, Arc::new(give)));
+    Tasks::new(tasks)
 }
 
 /// What keeps the library up to date.

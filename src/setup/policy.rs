@@ -136,6 +136,7 @@ pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate:
                 // One at a time reads as fast as the disk allows.
                 (operate::Kind::Library, 1),
                 (operate::Kind::Thumbnails, 1),
+                (operate::Kind::Integrity, 1),
             ]),
         },
         keep: config.operations.keep,

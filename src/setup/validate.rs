@@ -297,6 +297,8 @@ fn operations(config: &Config, check: &mut Check<'_>) {
 fn library(config: &Config, check: &mut Check<'_>) {
     let library = &config.library;
     check.within(library.every.0.as_secs() >= 60, "library", "every", "\"1m\" or more");
+    let verify = library.verify.0.as_secs();
+    check.within(verify == 0 || verify >= 3_600, "library", "verify", "\"0s\" (never), or \"1h\" or more");
     check.within((1..=600).contains(&library.timeout.0.as_secs()), "library", "timeout", "\"1s\" to \"10m\"");
     check.within(library.memory.0 >= 64 << 20, "library", "memory", "\"64MiB\" or more");
     let program = &library.ffmpeg;

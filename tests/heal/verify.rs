@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use logmedic::setup::commands::verify::{Args, run};
 use serde_json::{Value, json};
 
 /// Name and ffmpeg's arguments. Those marked are live recordings: no total size, so a cut between two of their
@@ -41,9 +40,11 @@ fn make(dir: &Path, name: &str, args: &[&str]) -> PathBuf {
 }
 
 fn verdict(file: &Path, deep: bool) -> (u8, Value) {
-    let mut out = Vec::new();
-    let code = run(&Args { files: vec![file.into()], deep, json: true }, &mut out).unwrap();
-    (code, serde_json::from_slice(&out).unwrap())
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logmedic"));
+    command.args(["verify", "--json"]).args(deep.then_some("--deep")).arg(file);
+    let done = command.output().unwrap();
+    let code = u8::try_from(done.status.code().unwrap()).unwrap();
+    (code, serde_json::from_slice(&done.stdout).unwrap())
 }
 
 #[test]

@@ -45,3 +45,23 @@ CREATE INDEX media_by_date ON media (mtime_ns, ord) WHERE gone_at IS NULL;
 CREATE INDEX media_figures ON media (root, model, kind, integrity, size) WHERE gone_at IS NULL;
 -- What has no picture yet.
 CREATE INDEX media_unpictured ON media (ord) WHERE gone_at IS NULL AND thumbnail IS NULL AND thumbnail_reason IS NULL;
+-- Checks of integrity: how far each operation is, and what it found that is not sound.
+CREATE TABLE integrity_run (
+    operation TEXT PRIMARY KEY,
+    after     INTEGER NOT NULL,             -- files up to here in the order of `media` are checked
+    json      TEXT NOT NULL                 -- what was counted
+) STRICT;
+CREATE TABLE integrity_finding (
+    operation  TEXT NOT NULL REFERENCES integrity_run (operation) ON DELETE CASCADE,
+    ord        INTEGER NOT NULL,            -- of the file in `media`
+    media      TEXT NOT NULL,
+    path       TEXT NOT NULL,               -- escaped for people
+    size       INTEGER NOT NULL,
+    verdict    TEXT NOT NULL,               -- short, broken, changed, unknown
+    level      TEXT NOT NULL,               -- structure, checksum, decode
+    reason     TEXT NOT NULL,
+    checked_at INTEGER NOT NULL,            -- Unix milliseconds
+    incident   TEXT,
+    PRIMARY KEY (operation, ord)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX integrity_told ON integrity_finding (media) WHERE incident IS NOT NULL;

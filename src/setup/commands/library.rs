@@ -9,8 +9,10 @@ use serde_json::json;
 
 use super::{Done, Failure, json_line, stdout};
 use crate::ledger::library::{self as rows, Filter, Media};
-use crate::ledger::{Ledger, operations, rusqlite};
-use crate::operate::{Operation, State};
+use crate::ledger::{Ledger, integrity, operations, rusqlite};
+use crate::library::Level;
+use crate::operate::{Kind, Operation, State};
+use crate::serve::integrity::{csv, shown};
 use crate::serve::library::{order, summary, view};
 use crate::setup::agent::state_failure;
 use crate::setup::client::Client;
@@ -64,6 +66,38 @@ pub enum Order {
         #[command(flatten)]
         work: WorkArgs,
     },
+    /// Look whether files are whole. What is damaged becomes an incident.
+    Verify(VerifyArgs),
+    /// What a check found that is not sound: the latest one, or the one named.
+    Report {
+        /// Which check: the identifier of its operation.
+        id: Option<String>,
+        /// One JSON object a line.
+        #[arg(long, conflicts_with = "csv")]
+        json: bool,
+        /// A table with commas.
+        #[arg(long)]
+        csv: bool,
+    },
+}
+
+/// Which files are verified, and how.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct VerifyArgs {
+    /// Identifiers of files; without any: all.
+    pub ids: Vec<String>,
+    /// How thoroughly: structure, checksum, decode.
+    #[arg(long, value_name = "LEVEL", default_value = "structure")]
+    pub level: Level,
+    /// Only files of this root.
+    #[arg(long, value_name = "ROOT")]
+    pub root: Option<String>,
+    /// Only files that an earlier check found short, broken or changed.
+    #[arg(long)]
+    pub only_reported: bool,
+    /// How.
+    #[command(flatten)]
+    pub work: WorkArgs,
 }
 
 /// Which files are listed.
@@ -122,6 +156,11 @@ pub fn library(args: &Args, file: Option<&Path>, around: &Surroundings) -> Done 
         Order::Show { id, json } => show(id, *json, state, &mut out),
         Order::Stats { json } => stats(*json, state, &mut out),
         Order::Populate(work) => begin("operations/library/populate", &json!({}), *work, state, &mut out),
+        Order::Verify(VerifyArgs { ids, level, root, only_reported, work }) => {
+            let body = json!({"ids": ids, "level": level, "root": root, "only_reported": only_reported});
+            begin("operations/integrity/verify", &body, *work, state, &mut out)
+        }
+        Order::Report { id, json, csv } => report(id.as_deref(), (*json, *csv), state, &mut out),
         Order::Thumbnails { ids, force, work } => {
             let body = json!({"ids": ids, "force": force});
             begin("operations/thumbnails/regenerate", &body, *work, state, &mut out)
@@ -135,6 +174,36 @@ fn failed(error: &rusqlite::Error) -> Failure {
 
 fn look(state: &Path) -> Result<rusqlite::Connection, Failure> {
     Ledger::look(state).map_err(|error| state_failure(&error))
+}
+
+fn report(id: Option<&str>, (json, csv): (bool, bool), state: &Path, out: &mut impl Write) -> Done {
+    let db = look(state)?;
+    let id = match id {
+        Some(id) => id.to_owned(),
+        None => {
+            let filter = operations::Filter { kind: Some(Kind::Integrity.as_str()), ..operations::Filter::default() };
+            let latest = operations::list(&db, filter, None, 1).map_err(|error| failed(&error))?;
+            let latest = latest.first().and_then(|(_, text)| serde_json::from_str::<Operation>(text).ok());
+            let none = || Failure::failed("there was no check yet: logmedic library verify begins one");
+            latest.ok_or_else(none)?.id.to_string()
+        }
+    };
+    let all = u32::try_from(integrity::FINDINGS_MAX).unwrap_or(u32::MAX);
+    let found = integrity::findings(&db, &id, 0, all).map_err(|error| failed(&error))?;
+    let found = found.into_iter().map(shown);
+    if csv {
+        out.write_all(self::csv(found).as_bytes())?;
+    } else if json {
+        for one in found {
+            json_line(out, &one)?;
+        }
+    } else {
+        for one in found {
+            writeln!(out, "{:<8} {}  {}", one.verdict, clean_line(&one.path), clean_line(&one.reason))?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
 }
 
 fn list(args: &ListArgs, state: &Path, out: &mut impl Write) -> Done {

@@ -1,6 +1,7 @@
 //! Models the tables of the configuration that say what takes time, and how much of it at once. Pure.
 
 use super::{Deserialize, JsonSchema, Period, Serialize, Size};
+use crate::library::Level;
 use crate::operate::Priority;
 
 /// How operations (repairs, commands of `[[operation]]`, maintenance) are run.
@@ -65,6 +66,13 @@ pub struct Library {
     pub every: Period,
     /// Bytes a second that are read by itself at most; `"0B"`: as fast as it goes. What somebody asks for is not slowed down.
     pub rate: Size,
+    /// From one check of all files to the next: whether they are whole. `"0s"`: only when somebody asks
+    /// (`logmedic library verify`).
+    pub verify: Period,
+    /// How thoroughly that is: `structure` reads little, `checksum` all of each file, `decode` lets ffmpeg decode it as well.
+    pub verify_level: Level,
+    /// Bytes a second that are read to verify files at most, ffmpeg's reading too; `"0B"`: as fast as it goes.
+    pub verify_bytes_per_second: Size,
     /// Whether small pictures are made of new films and pictures.
     pub thumbnails: bool,
     /// The program that makes them: a name that is looked for in `PATH`, or an absolute path. It runs confined: without network,
@@ -82,6 +90,9 @@ impl Default for Library {
             enabled: true,
             every: Period::secs(86_400),
             rate: Size(64 << 20),
+            verify: Period::secs(7 * 86_400),
+            verify_level: Level::Structure,
+            verify_bytes_per_second: Size(64 << 20),
             thumbnails: true,
             ffmpeg: "ffmpeg".into(),
             timeout: Period::secs(20),
