@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::commands::Failure;
 use super::load::{Loaded, Surroundings};
 use super::reload::{self, Reload};
-use super::{forget, library, policy, presence, probes, records, rulebook, serve, settings};
+use super::{backup, forget, library, policy, presence, probes, records, rulebook, serve, settings};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
 use crate::growth;
 use crate::heal::Healer;
 use crate::ledger::{self, Ledger};
-use crate::operate::Operations;
+use crate::operate::{Operations, Tasks};
 use crate::outbox;
 use crate::probe::{self, Probes};
 use crate::publish::metrics::Metrics;
@@ -119,7 +119,9 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         .and_then(|bot| bot.cwd.clone())
         .or_else(|| loaded.config.bot.cwd.as_ref().map(|cwd| cwd.path.clone()));
     let library = library::open(&ledger, &roots, &loaded, &around, cwd);
-    operations.tasks = library::tasks(&library, &people);
+    let mut tasks = library::tasks(&library, &people);
+    tasks.push(backup::task(&loaded, &around));
+    operations.tasks = Tasks::new(tasks);
     let operations = Operations::open(ledger.clone(), operations, tokio::runtime::Handle::current())
         .map_err(|error| state_failure(&error))?;
     let stop_operations = CancellationToken::new();

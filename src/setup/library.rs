@@ -15,7 +15,7 @@ use crate::engine::run::Orders;
 use crate::ledger::Ledger;
 use crate::library::{self, Feed, Library, Settings};
 use crate::operate::schedule::Schedule;
-use crate::operate::{Operations, Tasks};
+use crate::operate::{Operations, Task};
 use crate::roots::Roots;
 use crate::supervise::marker_for;
 use crate::supervise::tree::MARKER;
@@ -57,7 +57,7 @@ pub fn open(
 
 /// The library's tasks. What is found damaged goes to the engine.
 #[must_use]
-pub fn tasks(library: &Library, orders: &Orders) -> Tasks {
+pub fn tasks(library: &Library, orders: &Orders) -> Vec<Box<dyn Task>> {
     let orders = orders.clone();
     let give = move |damage: Damage| -> BoxFuture<'static, Result<Id, String>> {
         let orders = orders.clone();
@@ -65,7 +65,7 @@ pub fn tasks(library: &Library, orders: &Orders) -> Tasks {
     };
     let mut tasks = library::tasks(library);
     tasks.push(library::verification(library, Arc::new(give)));
-    Tasks::new(tasks)
+    tasks
 }
 
 /// What keeps the library up to date.

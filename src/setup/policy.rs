@@ -142,7 +142,7 @@ pub fn operations(loaded: &Loaded, around: &Surroundings, seed: u64) -> operate:
         keep: config.operations.keep,
         keep_for: config.operations.keep_for.0,
         commands: commands.collect(),
-        tasks: operate::Tasks::new(vec![super::backup::task(loaded, around)]),
+        tasks: operate::Tasks::default(),
         marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
         directory: around.cwd.join(loaded.base_dir(around)),
         production: loaded.config.server.production,
