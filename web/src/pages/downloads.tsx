@@ -133,7 +133,6 @@ function Known({ job, again }: { job: Told; again: () => Promise<void> }): JSX.E
     { at: job.ended_at ?? job.stalled_since ?? job.updated_at, tone: tone(state), title: stateWord(state) },
   ];
   events.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
-  const text = (name: string, value: string | null): [string, string][] => (value ? [[name, value]] : []);
   return (
     <>
       <Panel>
@@ -155,10 +154,10 @@ function Known({ job, again }: { job: Told; again: () => Promise<void> }): JSX.E
       </Panel>
       <Panel title={c.details}>
         <Facts of={[
-          ...text(w.path, job.path),
-          ...text(c.source, job.source),
-          ...text(w.from, job.url),
-          ...(job.file_id ? [["file_id", <FileId id={job.file_id} />] as [string, JSX.Element]] : []),
+          job.path && [w.path, job.path],
+          job.source && [c.source, job.source],
+          job.url && [w.from, job.url],
+          job.file_id && ["file_id", <FileId id={job.file_id} />],
           [c.attempt, number(job.attempt)],
           [w.begun, exact(job.created_at)],
           [w.updated, exact(job.updated_at)],

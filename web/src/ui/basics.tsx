@@ -185,11 +185,14 @@ export function Prose({ text }: { text: string }): JSX.Element {
   return <>{text.split("`").map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}</>;
 }
 
+/** A name and its value; what is not known is left out. */
+export type Fact = readonly [string, ComponentChildren] | false | null | undefined | "" | 0;
+
 /** Names and values. */
-export function Facts({ of }: { of: [string, ComponentChildren][] }): JSX.Element {
+export function Facts({ of }: { of: Fact[] }): JSX.Element {
   return (
     <dl class="facts">
-      {of.map(([name, value]) => (
+      {of.filter((one) => !!one).map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
           <dd>{value}</dd>

@@ -215,8 +215,9 @@ function Known({ story, order }: { story: Told; order: (what: string, promise: P
           [w.subject, story.subject.value],
           [w.place, place ? `${place.source} · ${place.file ?? ""}, ${w.byte(number(place.offset))}` : story.source],
           [c.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
-          ...(story.rule_info ? [[w.pattern, <code class="wrap">{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
-          ...(story.job ? [[c.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
+          story.rule_info && [w.pattern, <code class="wrap">{story.rule_info.pattern}</code>],
+          story.rule_info && [w.about, story.rule_info.about],
+          story.job && [c.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>],
           [w.opened, exact(story.opened_at)],
           [c.ended, story.ended_at ? exact(story.ended_at) : "–"],
         ]} />
