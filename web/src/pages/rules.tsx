@@ -245,8 +245,8 @@ function UnknownErrors({ list }: { list: Unknown[] }): JSX.Element {
             <span class="row"><b>{number(one.count)} ×</b><span class="chip">{one.source}</span></span>
             <span class="row soft small-text"><Time at={one.last_at} /><Button act={() => attempt(one.text)} small kind="quiet">{w.tryThis}</Button></span>
           </p>
-          <p class="code three-lines" title={w.template}>{one.shape}</p>
-          <p class="code soft three-lines" title={w.latest}>{one.text}</p>
+          <p class="code clamp" title={w.template}>{one.shape}</p>
+          <p class="code soft clamp" title={w.latest}>{one.text}</p>
         </li>
       ))}
     </ul>

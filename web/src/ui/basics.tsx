@@ -1,7 +1,7 @@
 // The small parts of which pages are made.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useId } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
 import { signal, useSignal, type Signal } from "@preact/signals";
 import { Problem } from "../api";
 import { c } from "../common";
@@ -258,11 +258,17 @@ export function Select<T extends string>(props: {
 /** Words to look for; told when the person pauses. */
 export function Search({ label, value, seek }: { label: string; value: string; seek: (text: string) => void }): JSX.Element {
   const timer = useSignal<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const field = useRef<HTMLInputElement>(null);
+  // It may be taken back from elsewhere; whoever types is not interrupted.
+  useEffect(() => {
+    if (field.current && field.current !== document.activeElement) field.current.value = value;
+  }, [value]);
   return (
     <label class="search">
       <span class="hidden">{label}</span>
       <Icon name="search" size={14} />
       <input
+        ref={field}
         type="search"
         placeholder={label}
         defaultValue={value}
