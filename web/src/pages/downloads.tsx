@@ -29,7 +29,6 @@ const w = words({
   noneMore: ["They appear as the bot's log tells of them.", "Aparecen cuando el registro del bot habla de ellas."],
   again: ["Download again", "Descargar de nuevo"],
   asked: ["It is being fetched again.", "Se está descargando de nuevo."],
-  heard: ["first heard of", "primera noticia"],
   path: ["Saved as", "Guardada en"],
   from: ["Address", "Dirección"],
   copy: ["Copy", "Copiar"],
@@ -123,7 +122,7 @@ function One({ id }: { id: string }): JSX.Element {
 function Known({ job, again }: { job: Told; again: () => Promise<void> }): JSX.Element {
   const state = jobState(job);
   const events: { at: string; tone: Tone; title: ComponentChildren; detail?: string | null }[] = [
-    { at: job.created_at, tone: "quiet", title: w.heard },
+    { at: job.created_at, tone: "quiet", title: w.begun },
     ...job.incidents.map((one) => ({
       at: one.opened_at,
       tone: tone(incidentState(one)),

@@ -28,7 +28,7 @@ const w = words({
   yours: ["yours", "suya"],
   hit: [(count: string) => `${count} hits`, (count: string) => `${count} aciertos`],
   pattern: ["Pattern", "Patrón"],
-  sources: ["Asked for", "Se usa en"],
+  sources: ["Used for", "Se usa en"],
   severity: ["Severity", "Gravedad"],
   hits: ["Hits", "Aciertos"],
   last: ["Last hit", "Último acierto"],

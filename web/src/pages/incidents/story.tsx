@@ -78,7 +78,6 @@ const w = words({
   evidence: ["Evidence", "Pruebas"],
   pattern: ["Its pattern", "Su patrón"],
   about: ["About", "Acerca de"],
-  subject: ["About what", "Sobre qué"],
   place: ["Where it stood", "Dónde estaba"],
   byte: [(at: string) => `from byte ${at}`, (at: string) => `desde el byte ${at}`],
   opened: ["Opened", "Abierta"],
@@ -212,7 +211,7 @@ function Known({ story, order }: { story: Told; order: (what: string, promise: P
       <Panel title={c.happened}><TimeLine story={story} state={state} open={open} /></Panel>
       <Panel title={c.details}>
         <Facts of={[
-          [w.subject, story.subject.value],
+          [c.subject, story.subject.value],
           [w.place, place ? `${place.source} · ${place.file ?? ""}, ${w.byte(number(place.offset))}` : story.source],
           [c.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
           story.rule_info && [w.pattern, <code class="wrap">{story.rule_info.pattern}</code>],
