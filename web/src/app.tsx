@@ -130,7 +130,7 @@ function Shell(): JSX.Element {
       </nav>
       <div class="main">
         <header class="head">
-          <h1>{title}</h1>
+          <h1 class="cut-off">{title}</h1>
           <Pulse />
           <Bell />
         </header>

@@ -71,6 +71,10 @@ export const c = words({
   waiting: [(count: string) => `${count} waiting`, (count: string) => `${count} en espera`],
   of: [(part: string, whole: string) => `${part} of ${whole}`, (part: string, whole: string) => `${part} de ${whole}`],
   left: [(time: string) => `${time} left`, (time: string) => `faltan ${time}`],
+  subject: ["About what", "Sobre qué"],
+  live: ["Live", "En directo"],
+  connecting: ["Connecting…", "Conectando…"],
+  away: ["Reconnecting…", "Reconectando…"],
 
   // What is wrong.
   lost: ["logmedic does not answer", "logmedic no responde"],

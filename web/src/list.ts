@@ -8,6 +8,17 @@ import type { Frame, Page, Topic } from "./types";
 
 const PAGE = 100;
 
+/** Puts the newest of a thing into a list that is loaded, or takes it out when it does not belong there. */
+export function putInto<T extends { id: string }>(list: Signal<T[] | null>, item: T, belongs: boolean): void {
+  const now = list.value;
+  if (!now) return;
+  const at = now.findIndex((one) => one.id === item.id);
+  if (at >= 0) list.value = belongs ? now.with(at, item) : now.toSpliced(at, 1);
+  else if (belongs) list.value = [item, ...now];
+}
+
+const problemOf = (error: unknown): api.Problem => (error instanceof api.Problem ? error : new api.Problem(0, "error", String(error)));
+
 export interface Listed<T> {
   /** `null` until the first page is there. */
   data: Signal<T[] | null>;
@@ -59,18 +70,13 @@ export function useList<T extends { id: string }>(path: string, wanted: Wanted<T
       (error: unknown) => {
         if (busy.signal.aborted) return;
         current.busy = null;
-        problem.value = error instanceof api.Problem ? error : new api.Problem(0, "error", String(error));
+        problem.value = problemOf(error);
       },
     );
   };
 
   const put = (item: T): void => {
-    const now = items.value;
-    if (!now) return;
-    const at = now.findIndex((one) => one.id === item.id);
-    const belongs = state.current.has?.(item) ?? true;
-    if (at >= 0) items.value = belongs ? now.with(at, item) : now.toSpliced(at, 1);
-    else if (belongs) items.value = [item, ...now];
+    putInto(items, item, state.current.has?.(item) ?? true);
   };
 
   useEffect(() => {
@@ -119,7 +125,7 @@ export function useGet<T>(path: string | null): Got<T> {
       },
       (error: unknown) => {
         if (now.signal.aborted) return;
-        problem.value = error instanceof api.Problem ? error : new api.Problem(0, "error", String(error));
+        problem.value = problemOf(error);
       },
     );
   };

@@ -1,7 +1,8 @@
 // What every page needs to know at once: who is here, what is open, what runs, what is unread, how the agent is.
 
-import { computed, signal, type Signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import * as api from "./api";
+import { putInto } from "./list";
 import * as live from "./live";
 import type { Frame, Health, Incident, Job, Me, Notification, Operation, Page, Role } from "./types";
 
@@ -34,18 +35,6 @@ export const isTrouble = (incident: Incident): boolean =>
 export const isOpenJob = (job: Job): boolean => job.state === "queued" || job.state === "processing";
 export const isOpenOperation = (operation: Operation): boolean =>
   operation.state === "pending" || operation.state === "running" || operation.state === "paused";
-
-/** Puts the newest of a thing into a list, or takes it out when it is over. */
-function put<T extends { id: string }>(list: Signal<T[] | null>, item: T, stays: boolean): void {
-  const now = list.value;
-  if (!now) return;
-  const at = now.findIndex((one) => one.id === item.id);
-  if (at < 0) {
-    if (stays) list.value = [item, ...now];
-  } else {
-    list.value = stays ? now.with(at, item) : now.toSpliced(at, 1);
-  }
-}
 
 /** The first page of what is open is enough for people; more is on the page of its own. */
 const OPEN_MAX = 200;
@@ -86,15 +75,15 @@ function listen(): void {
     taken<Incident>(
       frame,
       (item) => {
-        put(incidents, item, isOpenIncident(item));
-        put(troubles, item, isTrouble(item));
+        putInto(incidents, item, isOpenIncident(item));
+        putInto(troubles, item, isTrouble(item));
       },
       () => void load(),
     ),
   );
-  live.on("job", (frame) => taken<Job>(frame, (item) => put(jobs, item, isOpenJob(item)), () => void load()));
+  live.on("job", (frame) => taken<Job>(frame, (item) => putInto(jobs, item, isOpenJob(item)), () => void load()));
   live.on("operation", (frame) =>
-    taken<Operation>(frame, (item) => put(operations, item, isOpenOperation(item)), () => void load()),
+    taken<Operation>(frame, (item) => putInto(operations, item, isOpenOperation(item)), () => void load()),
   );
   live.on("system", (frame) => {
     if (frame.type === "system_status" && frame.data) health.value = frame.data as Health;

@@ -150,7 +150,9 @@ export interface Health {
   agent: ProcessUse | null;
   loop_age_ms: number | null;
   runs_bot: boolean;
-  bot: ProcessUse | null;
+  /** What is optional here and below, older agents do not tell. */
+  bot: (ProcessUse & { state?: string; since?: string | null; restarts?: number }) | null;
+  sources?: { name: string; files: { path: string; lag_bytes: number | null }[] }[];
   ledger_bytes: number | null;
   records_bytes: number | null;
   disks: Disk[];

@@ -17,9 +17,6 @@ import "./connections.css";
 
 const w = words({
   own: ["This page", "Esta página"],
-  live: ["live", "en directo"],
-  connecting: ["connecting…", "conectando…"],
-  away: ["reconnecting…", "reconectando…"],
   heard: ["Last heard", "Última noticia"],
   seq: ["Last message", "Último mensaje"],
   heartbeat: ["Sign of life", "Señal de vida"],
@@ -126,7 +123,7 @@ function Own(): JSX.Element {
   const heard = live.heardAt.value;
   const newest = seq.value ?? found?.seq;
   const rows: [string, ComponentChildren][] = [
-    [c.state, <Status tone={STATES[state]}>{w[state]}</Status>],
+    [c.state, <Status tone={STATES[state]}>{c[state]}</Status>],
     [w.heard, <Time at={heard === null ? null : new Date(heard).toISOString()} />],
     [w.seq, newest === undefined ? "–" : number(newest)],
     [w.heartbeat, found ? w.every(found.heartbeat_s) : "–"],

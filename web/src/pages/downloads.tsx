@@ -29,7 +29,6 @@ const w = words({
   noneMore: ["They appear as the bot's log tells of them.", "Aparecen cuando el registro del bot habla de ellas."],
   again: ["Download again", "Descargar de nuevo"],
   asked: ["It is being fetched again.", "Se está descargando de nuevo."],
-  heard: ["first heard of", "primera noticia"],
   path: ["Saved as", "Guardada en"],
   from: ["Address", "Dirección"],
   copy: ["Copy", "Copiar"],
@@ -123,7 +122,7 @@ function One({ id }: { id: string }): JSX.Element {
 function Known({ job, again }: { job: Told; again: () => Promise<void> }): JSX.Element {
   const state = jobState(job);
   const events: { at: string; tone: Tone; title: ComponentChildren; detail?: string | null }[] = [
-    { at: job.created_at, tone: "quiet", title: w.heard },
+    { at: job.created_at, tone: "quiet", title: w.begun },
     ...job.incidents.map((one) => ({
       at: one.opened_at,
       tone: tone(incidentState(one)),
@@ -133,7 +132,6 @@ function Known({ job, again }: { job: Told; again: () => Promise<void> }): JSX.E
     { at: job.ended_at ?? job.stalled_since ?? job.updated_at, tone: tone(state), title: stateWord(state) },
   ];
   events.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
-  const text = (name: string, value: string | null): [string, string][] => (value ? [[name, value]] : []);
   return (
     <>
       <Panel>
@@ -155,10 +153,10 @@ function Known({ job, again }: { job: Told; again: () => Promise<void> }): JSX.E
       </Panel>
       <Panel title={c.details}>
         <Facts of={[
-          ...text(w.path, job.path),
-          ...text(c.source, job.source),
-          ...text(w.from, job.url),
-          ...(job.file_id ? [["file_id", <FileId id={job.file_id} />] as [string, JSX.Element]] : []),
+          job.path && [w.path, job.path],
+          job.source && [c.source, job.source],
+          job.url && [w.from, job.url],
+          job.file_id && ["file_id", <FileId id={job.file_id} />],
           [c.attempt, number(job.attempt)],
           [w.begun, exact(job.created_at)],
           [w.updated, exact(job.updated_at)],

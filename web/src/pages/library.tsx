@@ -1,6 +1,6 @@
 // The library: the files under the roots as a grid of pictures; and one of them with all that is known.
 
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import * as api from "../api";
@@ -279,19 +279,6 @@ function One({ id }: { id: string }): JSX.Element {
 
 function Known({ of }: { of: Media }): JSX.Element {
   const thorough = useSignal<Level>("structure");
-  const rows: [string, ComponentChildren][] = [
-    [w.path, <span class="mono">{of.path}</span>],
-    [w.root, of.root],
-    [c.kind, kindWord(of.kind)],
-    [w.format, [of.format, of.video_codec, of.audio_codec].filter(Boolean).join(" · ")],
-    [c.size, bytes(of.size)],
-  ];
-  if (of.duration_ms !== null) rows.push([w.long, duration(Math.round(of.duration_ms / 1_000))]);
-  if (of.width && of.height) rows.push([w.picture, `${of.width} × ${of.height}`]);
-  rows.push([w.first, <Time at={of.first_seen_at} />], [w.changed, <Time at={of.modified_at} />]);
-  if (of.gone_at) rows.push([w.missing, <Time at={of.gone_at} />]);
-  if (of.blake3) rows.push([w.hash, <span class="mono">{of.blake3}</span>]);
-  if (of.job) rows.push([c.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>]);
   const running = works();
   const { verdict, reason, level, checked_at } = of.integrity;
   return (
@@ -314,7 +301,22 @@ function Known({ of }: { of: Media }): JSX.Element {
             </div>
           </Panel>
         </div>
-        <Panel><Facts of={rows} /></Panel>
+        <Panel>
+          <Facts of={[
+            [w.path, <span class="mono">{of.path}</span>],
+            [w.root, of.root],
+            [c.kind, kindWord(of.kind)],
+            [w.format, [of.format, of.video_codec, of.audio_codec].filter(Boolean).join(" · ")],
+            [c.size, bytes(of.size)],
+            of.duration_ms !== null && [w.long, duration(Math.round(of.duration_ms / 1_000))],
+            of.width && [w.picture, `${of.width} × ${of.height}`],
+            [w.first, <Time at={of.first_seen_at} />],
+            [w.changed, <Time at={of.modified_at} />],
+            of.gone_at && [w.missing, <Time at={of.gone_at} />],
+            of.blake3 && [w.hash, <span class="mono">{of.blake3}</span>],
+            of.job && [c.download, <a class="link" href={`/downloads/${of.job}`}>{w.story}</a>],
+          ]} />
+        </Panel>
       </div>
     </>
   );

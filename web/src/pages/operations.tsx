@@ -47,7 +47,6 @@ const w = words({
   resumes: ["After a restart", "Tras un reinicio"],
   again: ["begins again", "empieza de nuevo"],
   notAgain: ["is marked as interrupted", "se marca como interrumpida"],
-  about: ["About", "Sobre"],
   input: ["Given", "Recibió"],
   exit: ["Exit code", "Código de salida"],
   report: ["What came of it", "Resultado"],
@@ -173,21 +172,6 @@ interface Told extends Operation {
 
 function Known({ of, changed }: { of: Told; changed: (item: Operation, from: Operation) => void }): JSX.Element {
   const { about, report, input } = of;
-  const rows: [string, ComponentChildren][] = [
-    [c.kind, kindWord(of.kind)],
-    [w.priority, priorities[of.priority]],
-    [w.by, <span class="wrap">{askedBy(of.by)}</span>],
-    [w.created, <Time at={of.created_at} />],
-    [c.began, <Time at={of.started_at} />],
-    [c.ended, <Time at={of.ended_at} />],
-    [c.took, took(of)],
-    [w.runs, <>{w.times(of.runs)}{of.interrupted && <span class="warn-text"> · {w.interrupted}</span>}</>],
-    [w.resumes, of.resume ? w.again : w.notAgain],
-  ];
-  if (about.subject) rows.push([w.about, <span class="mono">{about.subject}</span>]);
-  if (about.incident) rows.push([c.incident, <a class="link" href={`/incidents/${about.incident}`}>{className(about.class ?? about.incident)}</a>]);
-  if (report?.exit_code !== undefined) rows.push([w.exit, report.exit_code]);
-  if (input) rows.push([w.input, <span class="mono">{JSON.stringify(input)}</span>]);
   return (
     <>
       <Panel title={<StateOf state={operationState(of)} />} aside={<Steer of={of} changed={changed} />}>
@@ -195,7 +179,23 @@ function Known({ of, changed }: { of: Told; changed: (item: Operation, from: Ope
         <p class="soft small-facts">{facts(of, false).join(" · ")}</p>
       </Panel>
       <div class="columns">
-        <Panel><Facts of={rows} /></Panel>
+        <Panel>
+          <Facts of={[
+            [c.kind, kindWord(of.kind)],
+            [w.priority, priorities[of.priority]],
+            [w.by, <span class="wrap">{askedBy(of.by)}</span>],
+            [w.created, <Time at={of.created_at} />],
+            [c.began, <Time at={of.started_at} />],
+            [c.ended, <Time at={of.ended_at} />],
+            [c.took, took(of)],
+            [w.runs, <>{w.times(of.runs)}{of.interrupted && <span class="warn-text"> · {w.interrupted}</span>}</>],
+            [w.resumes, of.resume ? w.again : w.notAgain],
+            about.subject && [c.subject, <span class="mono">{about.subject}</span>],
+            about.incident && [c.incident, <a class="link" href={`/incidents/${about.incident}`}>{className(about.class ?? about.incident)}</a>],
+            report?.exit_code !== undefined && [w.exit, report.exit_code],
+            input !== undefined && input !== null && [w.input, <span class="mono">{JSON.stringify(input)}</span>],
+          ]} />
+        </Panel>
         <Panel title={w.report}>
           <p class={report ? "wrap" : "soft"}>{report?.detail ?? w.noReport}</p>
           {report?.output && (

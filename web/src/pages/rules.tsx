@@ -1,6 +1,6 @@
 // Rules: by what errors are recognised; what they say of a line; errors that none of them knows.
 
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { signal, useComputed, useSignal } from "@preact/signals";
 import * as api from "../api";
 import { c } from "../common";
@@ -12,7 +12,7 @@ import { Button, complain, Empty, Facts, Loaded, Panel, Select, Time } from "../
 import { Dialog } from "../ui/dialog";
 import { Filter, NoMatch, Pick, Seek } from "../ui/filters";
 import { Rows } from "../ui/rows";
-import { className, stateWord, Status, tone } from "../ui/status";
+import { className, StateOf, Status } from "../ui/status";
 import { THING_HIGH } from "../ui/things";
 import { words } from "../words";
 import "./rules.css";
@@ -28,7 +28,7 @@ const w = words({
   yours: ["yours", "suya"],
   hit: [(count: string) => `${count} hits`, (count: string) => `${count} aciertos`],
   pattern: ["Pattern", "Patrón"],
-  sources: ["Asked for", "Se usa en"],
+  sources: ["Used for", "Se usa en"],
   severity: ["Severity", "Gravedad"],
   hits: ["Hits", "Aciertos"],
   last: ["Last hit", "Último acierto"],
@@ -154,17 +154,17 @@ function Line({ of }: { of: Rule }): JSX.Element {
 }
 
 function One({ of }: { of: Rule }): JSX.Element {
-  const rows: [string, ComponentChildren][] = [
-    [c.kind, makes(of)],
-    [w.pack, <>{of.pack}{of.user && ` · ${w.yours}`}</>],
-    [w.sources, of.sources.join(", ")],
-  ];
-  if (of.severity) rows.push([w.severity, <Status tone={tone(of.severity)}>{stateWord(of.severity)}</Status>]);
-  if (of.hits !== undefined) rows.push([w.hits, number(of.hits)], [w.last, <Time at={of.last_hit} />]);
   return (
     <div class="stack side-text">
       {of.about && <p class="wrap">{of.about}</p>}
-      <Facts of={rows} />
+      <Facts of={[
+        [c.kind, makes(of)],
+        [w.pack, <>{of.pack}{of.user && ` · ${w.yours}`}</>],
+        [w.sources, of.sources.join(", ")],
+        of.severity && [w.severity, <StateOf state={of.severity} />],
+        of.hits !== undefined && [w.hits, number(of.hits)],
+        of.hits !== undefined && [w.last, <Time at={of.last_hit} />],
+      ]} />
       {of.slow && <p class="warn-text">{w.slowMore}</p>}
       <section class="stack tight"><h2>{w.pattern}</h2><code class="code">{of.pattern}</code></section>
     </div>
@@ -245,8 +245,8 @@ function UnknownErrors({ list }: { list: Unknown[] }): JSX.Element {
             <span class="row"><b>{number(one.count)} ×</b><span class="chip">{one.source}</span></span>
             <span class="row soft small-text"><Time at={one.last_at} /><Button act={() => attempt(one.text)} small kind="quiet">{w.tryThis}</Button></span>
           </p>
-          <p class="code three-lines" title={w.template}>{one.shape}</p>
-          <p class="code soft three-lines" title={w.latest}>{one.text}</p>
+          <p class="code clamp" title={w.template}>{one.shape}</p>
+          <p class="code soft clamp" title={w.latest}>{one.text}</p>
         </li>
       ))}
     </ul>

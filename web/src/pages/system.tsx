@@ -1,12 +1,12 @@
 // System: whether everything works, what does not and what helps; processes, disks, sources, probes, deliveries.
 
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { c } from "../common";
 import { bytes, duration, fileName, number, relative, clock } from "../format";
 import { useGet, useReloadEvery, useReloadOn } from "../list";
 import { health } from "../store";
 import type { Disk, Health, ProcessUse } from "../types";
-import { Empty, Facts, Loaded, Loading, Panel, Time } from "../ui/basics";
+import { Empty, type Fact, Facts, Loaded, Loading, Panel, Time } from "../ui/basics";
 import { Line } from "../ui/chart";
 import { Room } from "../ui/room";
 import { Mark, StateOf, Status, type Tone } from "../ui/status";
@@ -46,22 +46,10 @@ const w = words({
   noDeliveries: ["Nothing was sent in the last week.", "No se envió nada en la última semana."],
 });
 
-/** What the agent tells beyond the common figures; older ones do not. */
-interface Process extends ProcessUse {
-  state?: string;
-  since?: string | null;
-  restarts?: number;
-}
-interface Source {
-  name: string;
-  files: { path: string; lag_bytes: number | null }[];
-}
-type More = Omit<Health, "bot"> & { bot: Process | null; sources?: Source[] };
-
 const TONES: Record<string, Tone> = { ok: "good", degraded: "warn", down: "bad" };
 
 export default function System(): JSX.Element {
-  const now = health.value as More | null;
+  const now = health.value;
   // Nothing stands anywhere until its place is known: what is wrong comes first, and nobody knows how much that is.
   if (!now) return <div class="page"><Panel><Loading rows={20} /></Panel></div>;
   return (
@@ -80,7 +68,7 @@ export default function System(): JSX.Element {
   );
 }
 
-function Judgement({ of }: { of: More }): JSX.Element {
+function Judgement({ of }: { of: Health }): JSX.Element {
   const tone = TONES[of.status] ?? "quiet";
   return (
     <ul class="entries">
@@ -95,19 +83,22 @@ function Judgement({ of }: { of: More }): JSX.Element {
   );
 }
 
-const use = ({ pid, cpu_percent, memory_bytes }: ProcessUse): [string, ComponentChildren][] => [
+const use = ({ pid, cpu_percent, memory_bytes }: ProcessUse): Fact[] => [
   [w.cpu, cpu_percent === null ? "–" : `${number(cpu_percent, 1)} %`],
   [w.memory, bytes(memory_bytes)],
   [w.pid, pid],
 ];
 
-function Agent({ of }: { of: More }): JSX.Element {
-  const rows: [string, ComponentChildren][] = of.agent ? use(of.agent) : [];
-  if (of.loop_age_ms !== null) rows.push([w.loop, w.ago(duration(of.loop_age_ms / 1_000))]);
-  return <Facts of={[[w.since, <Time at={of.started_at} />], ...rows, [w.version, of.version]]} />;
-}
+const Agent = ({ of }: { of: Health }): JSX.Element => (
+  <Facts of={[
+    [w.since, <Time at={of.started_at} />],
+    ...(of.agent ? use(of.agent) : []),
+    of.loop_age_ms !== null && [w.loop, w.ago(duration(of.loop_age_ms / 1_000))],
+    [w.version, of.version],
+  ]} />
+);
 
-const Kept = ({ of }: { of: More }): JSX.Element => (
+const Kept = ({ of }: { of: Health }): JSX.Element => (
   <Facts of={[
     [w.ledger, bytes(of.ledger_bytes)],
     [w.records, bytes(of.records_bytes)],
@@ -116,14 +107,17 @@ const Kept = ({ of }: { of: More }): JSX.Element => (
   ]} />
 );
 
-function Bot({ of: { runs_bot, bot } }: { of: More }): JSX.Element {
+function Bot({ of: { runs_bot, bot } }: { of: Health }): JSX.Element {
   if (!runs_bot) return <p class="soft">{w.noBot}</p>;
   if (!bot) return <Status tone="bad">{w.botDown}</Status>;
-  const rows = use(bot);
-  if (bot.state) rows.unshift([c.state, <StateOf state={bot.state} />]);
-  if (bot.since) rows.push([w.since, <Time at={bot.since} />]);
-  if (bot.restarts !== undefined) rows.push([w.restarts, number(bot.restarts)]);
-  return <Facts of={rows} />;
+  return (
+    <Facts of={[
+      bot.state && [c.state, <StateOf state={bot.state} />],
+      ...use(bot),
+      bot.since && [w.since, <Time at={bot.since} />],
+      bot.restarts !== undefined && [w.restarts, number(bot.restarts)],
+    ]} />
+  );
 }
 
 interface Trend {
@@ -169,7 +163,7 @@ function Course({ of, trend }: { of: Disk; trend: Trend | undefined }): JSX.Elem
   );
 }
 
-function Sources({ of }: { of: Source[] }): JSX.Element {
+function Sources({ of }: { of: NonNullable<Health["sources"]> }): JSX.Element {
   return (
     <Panel title={w.sources} flush>
       <ul class="entries lines">

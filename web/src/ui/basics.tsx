@@ -1,7 +1,7 @@
 // The small parts of which pages are made.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useId } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
 import { signal, useSignal, type Signal } from "@preact/signals";
 import { Problem } from "../api";
 import { c } from "../common";
@@ -185,11 +185,14 @@ export function Prose({ text }: { text: string }): JSX.Element {
   return <>{text.split("`").map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}</>;
 }
 
+/** A name and its value; what is not known is left out. */
+export type Fact = readonly [string, ComponentChildren] | false | null | undefined | "" | 0;
+
 /** Names and values. */
-export function Facts({ of }: { of: [string, ComponentChildren][] }): JSX.Element {
+export function Facts({ of }: { of: Fact[] }): JSX.Element {
   return (
     <dl class="facts">
-      {of.map(([name, value]) => (
+      {of.filter((one) => !!one).map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
           <dd>{value}</dd>
@@ -255,11 +258,17 @@ export function Select<T extends string>(props: {
 /** Words to look for; told when the person pauses. */
 export function Search({ label, value, seek }: { label: string; value: string; seek: (text: string) => void }): JSX.Element {
   const timer = useSignal<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const field = useRef<HTMLInputElement>(null);
+  // It may be taken back from elsewhere; whoever types is not interrupted.
+  useEffect(() => {
+    if (field.current && field.current !== document.activeElement) field.current.value = value;
+  }, [value]);
   return (
     <label class="search">
       <span class="hidden">{label}</span>
       <Icon name="search" size={14} />
       <input
+        ref={field}
         type="search"
         placeholder={label}
         defaultValue={value}

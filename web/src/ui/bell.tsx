@@ -38,12 +38,12 @@ export function Bell(): JSX.Element {
       <button
         type="button"
         class={moved.value ? "bell moved" : "bell"}
-        aria-label={w.open(count)}
         aria-haspopup="dialog"
         onAnimationEnd={() => (moved.value = false)}
         onClick={() => (open.value = true)}
       >
         <Icon name="bell" size={18} />
+        <span class="hidden">{w.open(count)}</span>
         {count > 0 && <span class="badge" aria-hidden="true">{count > 99 ? "99+" : count}</span>}
       </button>
       {open.value && <Tray close={() => (open.value = false)} />}

@@ -26,7 +26,7 @@ export function Filter({ name, label, of, any = c.any(label), word = String }: {
 
 /** The log sources that are known: the agent's, those of what is shown, and the one that is asked for. */
 export function sourcesOf(items: readonly { source: string }[]): string[] {
-  const told = (health.value as { sources?: { name: string }[] } | null)?.sources ?? [];
+  const told = health.value?.sources ?? [];
   return [...new Set([...told.map((one) => one.name), ...items.map((one) => one.source), asked("source")])].filter(Boolean).sort();
 }
 

@@ -61,7 +61,7 @@ export function Notice({ item, changed }: { item: Notification; changed: (item: 
           </p>
           <span class="soft small-text"><Time at={item.at} /></span>
         </header>
-        <p class="notice-text wrap">{item.text}</p>
+        <p class="notice-text wrap clamp">{item.text}</p>
         <footer class="row">
           {item.kind === "incident" && <a class="link small-text" href={`/incidents/${item.id}`}>{w.story}</a>}
           {!item.read && can("operator") && <Button act={read} small kind="quiet" icon="check">{w.read}</Button>}

@@ -1,15 +1,13 @@
 // How the connection is: a dot and words in the head, a banner when what is shown may be old.
 
 import type { JSX } from "preact";
+import { c } from "../common";
 import { duration, now, relative } from "../format";
 import * as live from "../live";
 import { words } from "../words";
 import { Icon } from "./icons";
 
 const w = words({
-  live: ["Live", "En directo"],
-  connecting: ["Connecting…", "Conectando…"],
-  away: ["Reconnecting…", "Reconectando…"],
   updated: [(when: string) => `updated ${when}`, (when: string) => `actualizado ${when}`],
   stale: ["No connection: what you see may be old. It comes back by itself.", "Sin conexión: lo que ve puede ser antiguo. Vuelve por sí sola."],
 });
@@ -20,7 +18,7 @@ const TOLD_MS = 2_000;
 export function Pulse(): JSX.Element {
   const state = live.state.value;
   const heard = live.heardAt.value;
-  const text = w[state];
+  const text = c[state];
   const when = heard === null ? "" : w.updated(relative(heard, Math.max(now.value, heard)));
   return (
     <span class={`pulse ${state}`} title={when}>

@@ -61,7 +61,7 @@ export function Proof({ of: { steps, before, after } }: { of: { steps: { strateg
   return (
     <>
       {[...things].map(([about, [old, fresh]]) => (
-        <table class="table proof" key={about}>
+        <table class="proof" key={about}>
           <caption>{about}</caption>
           <thead><tr><td /><th scope="col">{w.before}</th><th scope="col">{w.after}</th></tr></thead>
           <tbody>

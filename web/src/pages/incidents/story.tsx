@@ -15,7 +15,7 @@ import { Dialog } from "../../ui/dialog";
 import { useHeading } from "../../ui/heading";
 import { className, incidentState, Mark, stateWord, strategyName, tone } from "../../ui/status";
 import { lasting, Whole } from "../../ui/things";
-import { words } from "../../words";
+import { wordOf, words } from "../../words";
 import { Evidence, Proof, type Seen } from "./proof";
 
 /** A repair that was begun. */
@@ -78,7 +78,6 @@ const w = words({
   evidence: ["Evidence", "Pruebas"],
   pattern: ["Its pattern", "Su patrón"],
   about: ["About", "Acerca de"],
-  subject: ["About what", "Sobre qué"],
   place: ["Where it stood", "Dónde estaba"],
   byte: [(at: string) => `from byte ${at}`, (at: string) => `desde el byte ${at}`],
   opened: ["Opened", "Abierta"],
@@ -93,20 +92,20 @@ const w = words({
   silenced: ["Silenced.", "Silenciado."],
 });
 
-/** What broke, of the subject's name. */
+/** What broke; `%` is the subject's name. */
 const broke = words({
-  timeout: [(x: string) => `${x} took too long to arrive`, (x: string) => `${x} tardó demasiado en llegar`],
-  permission: [(x: string) => `the bot was not allowed to save ${x}`, (x: string) => `el bot no tenía permiso para guardar ${x}`],
-  missing_path: [(x: string) => `the folder for ${x} was missing`, (x: string) => `faltaba la carpeta para ${x}`],
-  corrupt: [(x: string) => `${x} arrived damaged`, (x: string) => `${x} llegó dañado`],
-  disk_full: [(x: string) => `there was no room for ${x}`, (x: string) => `no había espacio para ${x}`],
-  server_down: [(x: string) => `the server failed: ${x}`, (x: string) => `falló el servidor: ${x}`],
-  rate_limited: [(x: string) => `the server asked to slow down: ${x}`, (x: string) => `el servidor pidió ir más despacio: ${x}`],
-  auth: [(x: string) => `the server refused access: ${x}`, (x: string) => `el servidor negó el acceso: ${x}`],
-  too_large: [(x: string) => `${x} is too large for the server`, (x: string) => `${x} es demasiado grande para el servidor`],
-  not_found: [(x: string) => `the server does not have ${x}`, (x: string) => `el servidor no tiene ${x}`],
-  conflict: [(x: string) => `something else holds ${x}`, (x: string) => `otro proceso ocupa ${x}`],
-  crash: [(x: string) => `the bot crashed: ${x}`, (x: string) => `el bot se cayó: ${x}`],
+  timeout: ["% took too long to arrive", "% tardó demasiado en llegar"],
+  permission: ["the bot was not allowed to save %", "el bot no tenía permiso para guardar %"],
+  missing_path: ["the folder for % was missing", "faltaba la carpeta para %"],
+  corrupt: ["% arrived damaged", "% llegó dañado"],
+  disk_full: ["there was no room for %", "no había espacio para %"],
+  server_down: ["the server failed: %", "falló el servidor: %"],
+  rate_limited: ["the server asked to slow down: %", "el servidor pidió ir más despacio: %"],
+  auth: ["the server refused access: %", "el servidor negó el acceso: %"],
+  too_large: ["% is too large for the server", "% es demasiado grande para el servidor"],
+  not_found: ["the server does not have %", "el servidor no tiene %"],
+  conflict: ["something else holds %", "otro proceso ocupa %"],
+  crash: ["the bot crashed: %", "el bot se cayó: %"],
 });
 
 /** What was done, when it went through. */
@@ -122,26 +121,22 @@ const done = words({
   command: ["the command ran", "se ejecutó el comando"],
 });
 
-/** Whether it is proven. */
+/** Whether it is proven; `%` is how long it took. */
 const ending = words({
-  working: [(t: string) => `being repaired, ${t} so far`, (t: string) => `en reparación, van ${t}`],
-  held: [(t: string) => `waiting, ${t} so far`, (t: string) => `en espera, van ${t}`],
+  working: ["being repaired, % so far", "en reparación, van %"],
+  held: ["waiting, % so far", "en espera, van %"],
   approval: ["the repair waits for your approval", "la reparación espera su aprobación"],
-  healed: [(t: string) => `healed and proven in ${t}`, (t: string) => `reparado y comprobado en ${t}`],
-  recovered: [(t: string) => `it recovered by itself after ${t}`, (t: string) => `se recuperó sin ayuda tras ${t}`],
+  healed: ["healed and proven in %", "reparado y comprobado en %"],
+  recovered: ["it recovered by itself after %", "se recuperó sin ayuda tras %"],
   not_confirmed: ["the system shows no such fault, nothing was touched", "el sistema no muestra ese fallo, no se tocó nada"],
   alert_only: ["nothing was repaired, you were told", "no se reparó nada, se le avisó"],
-  exhausted: [(t: string) => `not healed: every attempt was made in ${t}`, (t: string) => `sin reparar: se agotaron los intentos en ${t}`],
+  exhausted: ["not healed: every attempt was made in %", "sin reparar: se agotaron los intentos en %"],
   refused: ["not healed: logmedic may not repair this", "sin reparar: logmedic no tiene permiso para ello"],
   cancelled: ["ended by a person", "lo terminó una persona"],
   interrupted: ["cut off when logmedic stopped", "interrumpido al detenerse logmedic"],
 });
 
-type Sentences = Readonly<Record<string, string | ((text: string) => string) | undefined>>;
-function sentence(of: Sentences, key: string, value: string): string {
-  const text = of[key];
-  return typeof text === "function" ? text(value) : (text ?? key.replaceAll("_", " "));
-}
+const sentence = (of: Readonly<Record<string, string>>, key: string, value: string): string => wordOf(of, key).replace("%", () => value);
 
 /** How long it took, or takes so far. */
 const span = (one: Incident): string => lasting(one.opened_at, one.ended_at);
@@ -212,11 +207,12 @@ function Known({ story, order }: { story: Told; order: (what: string, promise: P
       <Panel title={c.happened}><TimeLine story={story} state={state} open={open} /></Panel>
       <Panel title={c.details}>
         <Facts of={[
-          [w.subject, story.subject.value],
+          [c.subject, story.subject.value],
           [w.place, place ? `${place.source} · ${place.file ?? ""}, ${w.byte(number(place.offset))}` : story.source],
           [c.rule, <a class="link" href={`/rules?q=${encodeURIComponent(story.rule)}`}>{story.rule}</a>],
-          ...(story.rule_info ? [[w.pattern, <code class="wrap">{story.rule_info.pattern}</code>] as [string, JSX.Element], [w.about, story.rule_info.about] as [string, string]] : []),
-          ...(story.job ? [[c.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>] as [string, JSX.Element]] : []),
+          story.rule_info && [w.pattern, <code class="wrap">{story.rule_info.pattern}</code>],
+          story.rule_info && [w.about, story.rule_info.about],
+          story.job && [c.download, <a class="link" href={`/downloads/${story.job}`}>{story.download?.name ?? story.job}</a>],
           [w.opened, exact(story.opened_at)],
           [c.ended, story.ended_at ? exact(story.ended_at) : "–"],
         ]} />
