@@ -85,8 +85,12 @@ impl Cursor<'_> {
         if count < least {
             return None;
         }
+        // Ten digits may be more than the number holds: then they are no time.
+        let number = rest[..count]
+            .iter()
+            .try_fold(0u32, |sum, digit| sum.checked_mul(10)?.checked_add(u32::from(digit - b'0')))?;
         self.at += count;
-        Some(rest[..count].iter().fold(0, |sum, b| sum * 10 + u32::from(b - b'0')))
+        Some(number)
     }
 
     fn word(&mut self, among: &[&[u8; 3]]) -> Option<u32> {
@@ -287,6 +291,14 @@ mod tests {
         let now = DateTime::parse_from_rfc3339("2026-11-22T12:00:00Z").unwrap().to_utc();
         let (stamp, _) = Stamp::parse(text.as_bytes()).unwrap_or_else(|| panic!("no stamp in {text}"));
         stamp.to_utc(local, now).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_for_a_time_is_none() {
+        assert!(Stamp::parse(b"4294967295 x").is_some(), "the year 2106");
+        for text in ["4294967296 x", "9999999999 x", "[9999999999.123] x"] {
+            assert_eq!(Stamp::parse(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]
