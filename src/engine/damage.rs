@@ -129,6 +129,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
+    use crate::classify::{Signal, SignalKind};
     use crate::decide::{Finding, Policy, Question, Repair, TaskOutput, Work};
     use crate::engine::Input;
     use crate::engine::order::{NewJob, Order};
@@ -190,6 +191,10 @@ mod tests {
         let mut state = State::new(policy(Mode::Auto), 1, now(0));
         let job = NewJob { path: Some("/m/a.mp4".into()), file_id: Some("BAAC".into()), ..NewJob::default() };
         let _ = state.step(Input::Order { ticket: 1, order: Order::RegisterJob(Box::new(job)), row: None }, now(1));
+        assert!(works(&tell(&mut state, 1)).is_empty(), "its download is under way");
+        let captures = [("path".to_owned(), "/m/a.mp4".to_owned())].into();
+        let saved = Signal { rule: "a.b".into(), means: SignalKind::Completed, captures };
+        state.jobs.hear("api", &saved, now(1).wall, || Id::MAX);
         let looks = works(&tell(&mut state, 2));
         let [(task, Work::Look(Question::Integrity { path, expect }))] = &looks[..] else { panic!("{looks:?}") };
         assert_eq!((path.as_str(), expect.bad.as_ref().map(|bad| bad.ino)), ("/m/a.mp4", Some(2)));
