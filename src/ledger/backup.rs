@@ -208,8 +208,11 @@ mod tests {
         let put = |from: i64| {
             ledger.write_here(super::super::Force::Later, |tx| {
                 (from..from + 2_000).try_for_each(|n| {
-                    tx.execute("INSERT INTO record (seq, incident, json) VALUES (?1, 'x', ?2)", (n, "r".repeat(2_000)))
-                        .map(drop)
+                    tx.execute(
+                        "INSERT INTO record (seq, incident, json) VALUES (?1, 'x', ?2)",
+                        (n, format!("{{\"text\":\"{}\"}}", "r".repeat(2_000))),
+                    )
+                    .map(drop)
                 })
             })
         };

@@ -2,7 +2,6 @@
 //! command of the machine (`logmedic backup restore`) and no route.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRef, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -11,13 +10,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Admin, Identity, Operator, Viewer};
-use super::input::Input;
+use super::input::{Input, Wish};
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::backup::task::{CREATE, Input as Given, VERIFY};
 use crate::backup::{Error, Listed, Order, Place, manifest};
 use crate::operate::{Kind, Operation, Operations, Priority};
-use crate::vocab::{Role, clean_line};
+use crate::vocab::Role;
 
 /// What these routes work with.
 #[derive(Clone)]
@@ -118,10 +117,8 @@ async fn delete(State(desk): State<Desk>, _: Admin, Path(name): Path<String>) ->
 async fn create(
     State(desk): State<Desk>,
     Operator(who): Operator,
-    body: Bytes,
+    Wish(order): Wish<BackupOrder>,
 ) -> Result<(StatusCode, Json<Operation>), Problem> {
-    let bad = |error: serde_json::Error| Problem::bad("bad_body", clean_line(&error.to_string()));
-    let order = if body.is_empty() { BackupOrder::default() } else { serde_json::from_slice(&body).map_err(bad)? };
     let BackupOrder { name, media, secrets, priority } = order;
     if let Some(name) = &name {
         manifest::label(name).map_err(|why| Problem::bad("bad_name", why))?;

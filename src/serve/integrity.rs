@@ -1,7 +1,6 @@
 //! `operations/integrity`: begins a check of the library, and shows what one found, as JSON or CSV.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRef, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Identity, Operator, Viewer};
+use super::input::Wish;
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::ledger::integrity::{self as rows, FINDINGS_MAX, Finding};
@@ -85,13 +85,8 @@ pub fn router<S>(library: Library, operations: Operations, identity: Identity) -
 async fn verify(
     State(desk): State<Desk>,
     Operator(who): Operator,
-    body: Bytes,
+    Wish(order): Wish<Verify>,
 ) -> Result<(StatusCode, Json<Operation>), Problem> {
-    let order: Verify = if body.is_empty() {
-        Verify::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| Problem::bad("bad_body", error.to_string()))?
-    };
     if !order.is_fine() {
         let why = format!("ids are up to {IDS_MAX} identifiers of files of the library");
         return Err(Problem::bad("bad_ids", why));

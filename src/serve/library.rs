@@ -1,7 +1,6 @@
 //! `library`: every file under the roots, its small picture, and the operations that keep both up to date.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRef, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -13,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Identity, Operator, Viewer};
+use super::input::Wish;
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::ledger::library::{self as rows, Filter, Integrity, Media, Sort};
@@ -367,13 +367,8 @@ async fn populate(
 async fn regenerate(
     State(operations): State<Operations>,
     Operator(who): Operator,
-    body: Bytes,
+    Wish(order): Wish<Thumbnails>,
 ) -> Result<(StatusCode, Json<Operation>), Problem> {
-    let order: Thumbnails = if body.is_empty() {
-        Thumbnails::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| Problem::bad("bad_body", error.to_string()))?
-    };
     if !order.is_fine() {
         return Err(Problem::bad("bad_ids", format!("ids are up to {IDS_MAX} identifiers of files of the library")));
     }

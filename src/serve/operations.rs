@@ -1,7 +1,6 @@
 //! `operations`: what takes time, to look at, to begin, to pause and to end.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRef, Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Identity, Operator, Viewer};
+use super::input::Wish;
 use super::page::{Page, PageQuery};
 use super::problem::Problem;
 use crate::operate::state::Refusal;
@@ -220,16 +220,8 @@ async fn custom(
 async fn test(
     State(operations): State<Operations>,
     Operator(who): Operator,
-    body: Bytes,
+    Wish(order): Wish<TestOrder>,
 ) -> Result<(StatusCode, Json<Operation>), Problem> {
-    let order: TestOrder = if body.is_empty() {
-        TestOrder::default()
-    } else {
-        // `null` is a body that is not there.
-        let order: Option<TestOrder> =
-            serde_json::from_slice(&body).map_err(|error| Problem::bad("bad_body", error.to_string()))?;
-        order.unwrap_or_default()
-    };
     let TestOrder { priority, items, item_ms, fail_every, resume } = order;
     let count = Count { items, item_ms, fail_every, resume };
     Ok((StatusCode::ACCEPTED, Json(operations.run_test(count, priority, &who.account).await?)))

@@ -18,7 +18,7 @@ fn refuses(night: &Night, code: i32, words: &[&str]) {
 #[test]
 fn h3_a_wrong_configuration_names_file_line_and_remedy() {
     let night = Night::new("[retry]\natempts = 3\n");
-    refuses(&night, 78, &["config.toml", "atempts", "attempts", "config.toml:14:1"]);
+    refuses(&night, 78, &["config.toml", "atempts", "attempts", "config.toml:16:1"]);
     night.configure("[bot_api]\ntoken_file = 'nope.token'\n");
     refuses(&night, 78, &["config.toml", "nope.token"]);
     night.configure("[mode]\n'mine.markr' = 'off'\n");

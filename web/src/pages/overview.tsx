@@ -48,6 +48,8 @@ const w = words({
 });
 
 export default function Overview(): JSX.Element {
+  // All at once, so that nothing moves when the rest comes.
+  if (!health.value || !incidents.value || !jobs.value) return <div class="page"><Loading rows={16} /></div>;
   return (
     <div class="page">
       <Banner />
@@ -92,7 +94,7 @@ function Banner(): JSX.Element {
   );
 }
 
-const SHOWN = 5;
+const SHOWN = 4;
 
 function Open(): JSX.Element {
   const open = incidents.value;
