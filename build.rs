@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// One `Known` of `src/classify/pattern.rs`.
 fn write(code: &mut String, pattern: &str, facts: &facts::Facts) -> std::fmt::Result {
-    let facts::Facts { needs, begins, groups, may_be_empty, states } = facts;
+    let facts::Facts { needs, begins, groups, may_be_empty, first, states } = facts;
     write!(code, "Known {{ pattern: {pattern:?}, needs: ")?;
     match needs {
         None => code.push_str("None"),
@@ -71,7 +71,7 @@ fn write(code: &mut String, pattern: &str, facts: &facts::Facts) -> std::fmt::Re
     }
     writeln!(
         code,
-        ", begins: Begins::{begins:?}, groups: &{groups:?}, may_be_empty: {may_be_empty}, states: {states} }},"
+        ", begins: Begins::{begins:?}, groups: &{groups:?}, may_be_empty: {may_be_empty}, first: {first:?}, states: {states} }},"
     )
 }
 

@@ -2,7 +2,12 @@
  *
  * `bare LOG ROOT` is the least that can be done: it waits for LOG to grow (inotify), and for each line that names
  * 'ROOT/NAME/x.mp4' behind "[Errno 2]" makes ROOT/NAME at once. It confirms nothing, writes nothing down, forgets
- * everything when it ends: what `live.py` holds logmedic's way against. */
+ * everything when it ends: what `live.py` holds logmedic's way against.
+ *
+ * `bare LOG ROOT DATABASE` is the least that a program can do which must not forget: it looks whether the directory is really
+ * missing, commits to SQLite what it found, what it will do and how far the log is read (WAL, as logmedic without a forced
+ * disk), and only then makes the directory. */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,9 +36,55 @@ static int watch(const char *root) {
     }
 }
 
+/* The library alone, without its headers. */
+static int (*step)(void *), (*reset)(void *), (*bind_text)(void *, int, const char *, int, void *),
+    (*bind_number)(void *, int, long long);
+static void *begin, *row, *record, *position, *commit;
+
+static int open_database(const char *path) {
+    void *library = dlopen("libsqlite3.so.0", RTLD_NOW), *database;
+    if (!library) return 0;
+    int (*open)(const char *, void **) = dlsym(library, "sqlite3_open");
+    int (*exec)(void *, const char *, void *, void *, void *) = dlsym(library, "sqlite3_exec");
+    int (*prepare)(void *, const char *, int, void **, void *) = dlsym(library, "sqlite3_prepare_v2");
+    step = dlsym(library, "sqlite3_step"), reset = dlsym(library, "sqlite3_reset");
+    bind_text = dlsym(library, "sqlite3_bind_text"), bind_number = dlsym(library, "sqlite3_bind_int64");
+    return !open(path, &database)
+        && !exec(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                 "CREATE TABLE row (id TEXT PRIMARY KEY, json TEXT) WITHOUT ROWID;"
+                 "CREATE TABLE record (seq INTEGER PRIMARY KEY, json TEXT);"
+                 "CREATE TABLE position (log TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID;", 0, 0, 0)
+        && !prepare(database, "BEGIN IMMEDIATE", -1, &begin, 0)
+        && !prepare(database, "INSERT OR REPLACE INTO row VALUES (?1, ?2)", -1, &row, 0)
+        && !prepare(database, "INSERT INTO record (json) VALUES (?1)", -1, &record, 0)
+        && !prepare(database, "INSERT OR REPLACE INTO position VALUES ('bot', ?1)", -1, &position, 0)
+        && !prepare(database, "COMMIT", -1, &commit, 0);
+}
+
+/* What was found, what will be done, how far the log is read: 101 is SQLITE_DONE. */
+static int written_down(const char *line, const char *path, long long read) {
+    static char found[8192], planned[8192];
+    snprintf(found, sizeof found, "{\"class\":\"missing_path\",\"text\":\"%.4000s\",\"path\":\"%.4000s\"}", line, path);
+    snprintf(planned, sizeof planned, "{\"action\":\"create_directory\",\"before\":{\"path\":\"%.4000s\",\"exists\":false}}", path);
+    int done = step(begin) == 101;
+    reset(begin);
+    bind_text(row, 1, path, -1, 0), bind_text(row, 2, found, -1, 0);
+    done &= step(row) == 101, reset(row);
+    bind_text(record, 1, found, -1, 0);
+    done &= step(record) == 101, reset(record);
+    bind_text(record, 1, planned, -1, 0);
+    done &= step(record) == 101, reset(record);
+    bind_number(position, 1, read);
+    done &= step(position) == 101, reset(position);
+    done &= step(commit) == 101, reset(commit);
+    return done;
+}
+
 int main(int argc, char **argv) {
     if (argc == 2) return watch(argv[1]);
-    if (argc != 3) return 2;
+    if (argc != 3 && argc != 4) return 2;
+    if (argc == 4 && !open_database(argv[3])) return 3;
+    long long taken = 0;
     int log = open(argv[1], O_RDONLY), events = inotify_init1(0);
     if (log < 0 || events < 0 || inotify_add_watch(events, argv[1], IN_MODIFY) < 0) return 1;
     lseek(log, 0, SEEK_END);
@@ -45,7 +96,7 @@ int main(int argc, char **argv) {
             if (read(events, seen, sizeof seen) < 0) return 1;
             continue;
         }
-        held += (size_t)got;
+        held += (size_t)got, taken += got;
         char *line = buffer, *end;
         while ((end = memchr(line, '\n', held - (size_t)(line - buffer)))) {
             *end = 0;
@@ -53,7 +104,8 @@ int main(int argc, char **argv) {
             char *last = path ? strrchr(path, '/') : NULL;
             if (last && last - path < PATH_MAX) {
                 *last = 0;
-                mkdir(path, 0755);
+                struct stat there;
+                if (argc == 3 || (stat(path, &there) < 0 && written_down(line, path, taken))) mkdir(path, 0755);
             }
             line = end + 1;
         }

@@ -3,8 +3,8 @@
 
 A log grows by healthy lines; now and then one says that a directory is missing. The clock runs from before the write until
 the directory is there, as inotify tells a third program. Beside logmedic, which confirms the fault, writes down what it will do, acts and
-proves it, runs a bare inotify loop in C that just makes the directory (`bare.c`). Also: memory and wake-ups of the idle
-agent. Needs a C compiler.
+proves it, run two loops in C (`bare.c`): one that just makes the directory, and one that first looks whether it is missing and
+commits to SQLite what it found and will do, the least for a program that must not forget. Needs a C compiler and libsqlite3.
 """
 import json
 import os
@@ -70,8 +70,8 @@ def main():
     results = {}
     try:
         bare = f"{work}/bare-loop"
-        subprocess.run(["cc", "-O2", "-o", bare, f"{HERE}/bare.c"], check=True)
-        for name in ("bare", "logmedic"):
+        subprocess.run(["cc", "-O2", "-o", bare, f"{HERE}/bare.c", "-ldl"], check=True)
+        for name in ("bare", "floor", "logmedic"):
             folder = f"{work}/{name}"
             log, root = f"{folder}/bot.log", f"{folder}/models"
             os.makedirs(root)
@@ -82,8 +82,12 @@ def main():
                 # The limits for repairs are for nights, not for this.
                 out.write("\n[budget]\nagent = 100000\nper_class = 100000\nper_job = 100000\n\n[breaker]\nthreshold = 100000\n")
             os.environ["XDG_STATE_HOME"] = f"{folder}/state"
-            command = [bare, log, root] if name == "bare" else [LOGMEDIC, "run", "--config", "config.toml"]
-            process, took = run(bare, command, folder, log, root, 0.2 if name == "bare" else 2)
+            command = {
+                "bare": [bare, log, root],
+                "floor": [bare, log, root, f"{folder}/floor.db"],
+                "logmedic": [LOGMEDIC, "run", "--config", "config.toml"],
+            }[name]
+            process, took = run(bare, command, folder, log, root, 2 if name == "logmedic" else 0.2)
             process.terminate()
             process.wait()
             results[name] = took
@@ -93,7 +97,9 @@ def main():
         if "--keep" in sys.argv: print(work)
         else: shutil.rmtree(work)
     if all(results.values()):
-        print(f"ratio of the medians {percentile(results['logmedic'], 0.5) / percentile(results['bare'], 0.5):.2f}")
+        for beside in ("bare", "floor"):
+            ratio = percentile(results["logmedic"], 0.5) / percentile(results[beside], 0.5)
+            print(f"ratio of the medians to {beside} {ratio:.2f}")
 
 
 main()

@@ -3,13 +3,26 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::statfs::{self, FsType};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// How many changed directories are remembered one by one; beyond it everything is looked at.
 const DIRECTORIES: usize = 256;
+
+/// File systems whose every writer is on this machine, so that an event tells of each change.
+const TELLING: [FsType; 6] = [
+    statfs::EXT4_SUPER_MAGIC,
+    statfs::XFS_SUPER_MAGIC,
+    statfs::BTRFS_SUPER_MAGIC,
+    statfs::F2FS_SUPER_MAGIC,
+    statfs::TMPFS_MAGIC,
+    ZFS,
+];
+
+/// Not in the kernel's own headers.
+const ZFS: FsType = FsType(0x2fc1_2fc1);
 
 /// Where something changed since the last look.
 #[derive(Default)]
@@ -27,17 +40,25 @@ pub(super) struct Hint {
     /// What is watched: device and inode, since a directory that was made again needs a new watch.
     watched: HashMap<PathBuf, (u64, u64)>,
     refused: bool,
+    /// Every directory that is wanted is watched, and lies where no change goes untold.
+    sure: bool,
 }
 
 impl Hint {
-    /// `wake` gets a token after each change; the text is what people should know.
-    pub(super) fn new(polling: bool, wake: SyncSender<()>) -> (Self, Option<String>) {
+    /// `told` is called after each change, on the watcher's own thread; the text is what people should know.
+    pub(super) fn new(polling: bool, mut told: impl FnMut() + Send + 'static) -> (Self, Option<String>) {
         let dirty = Arc::new(Mutex::new(Dirty::default()));
-        let mut hint = Self { watcher: None, dirty: Arc::clone(&dirty), watched: HashMap::new(), refused: false };
+        let mut hint =
+            Self { watcher: None, dirty: Arc::clone(&dirty), watched: HashMap::new(), refused: false, sure: false };
         if polling {
             return (hint, None);
         }
-        match notify::recommended_watcher(move |event| note(event, &dirty, &wake)) {
+        let noted = move |event| {
+            if note(event, &dirty) {
+                told();
+            }
+        };
+        match notify::recommended_watcher(noted) {
             Ok(watcher) => {
                 hint.watcher = Some(watcher);
                 (hint, None)
@@ -49,6 +70,11 @@ impl Hint {
     /// Whether events can come at all.
     pub(super) fn works(&self) -> bool {
         self.watcher.is_some() && !self.refused
+    }
+
+    /// Whether an event tells of everything but a directory that takes the place of another.
+    pub(super) const fn is_sure(&self) -> bool {
+        self.sure
     }
 
     /// Takes what changed since the last call.
@@ -95,39 +121,40 @@ impl Hint {
                 Err(_) => {}
             }
         }
+        if set || self.watched.len() < wanted.len() {
+            let tells = |directory: &PathBuf| {
+                statfs::statfs(directory).is_ok_and(|found| TELLING.contains(&found.filesystem_type()))
+            };
+            self.sure = self.watched.len() == wanted.len() && wanted.iter().all(tells);
+        }
         (set, trouble)
     }
 }
 
-/// Runs on the watcher's thread: must not wait, and must not care for the `Access` events that reading itself makes.
-fn note(event: notify::Result<notify::Event>, dirty: &Mutex<Dirty>, wake: &SyncSender<()>) {
-    {
-        let mut dirty = dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Ok(event) if event.need_rescan() => dirty.all = true,
-            Ok(event) => match event.kind {
-                EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any => {
-                    for path in event.paths {
-                        if let Some(parent) = path.parent()
-                            && !dirty.directories.contains(parent)
-                        {
-                            dirty.directories.insert(parent.into());
-                        }
+/// Keeps where something changed; `false`: nowhere. It does not care for the `Access` events that reading itself makes.
+fn note(event: notify::Result<notify::Event>, dirty: &Mutex<Dirty>) -> bool {
+    let mut dirty = dirty.lock().unwrap_or_else(PoisonError::into_inner);
+    match event {
+        Ok(event) if event.need_rescan() => dirty.all = true,
+        Ok(event) => match event.kind {
+            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any => {
+                for path in event.paths {
+                    if let Some(parent) = path.parent()
+                        && !dirty.directories.contains(parent)
+                    {
+                        dirty.directories.insert(parent.into());
                     }
                 }
-                EventKind::Access(_) | EventKind::Other => return,
-            },
-            Err(_) => dirty.all = true,
-        }
-        if dirty.directories.len() > DIRECTORIES {
-            dirty.directories.clear();
-            dirty.all = true;
-        }
+            }
+            EventKind::Access(_) | EventKind::Other => return false,
+        },
+        Err(_) => dirty.all = true,
     }
-    match wake.try_send(()) {
-        // Full: it is awake already. Gone: it has stopped.
-        Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+    if dirty.directories.len() > DIRECTORIES {
+        dirty.directories.clear();
+        dirty.all = true;
     }
+    true
 }
 
 fn remedy(error: &notify::Error, directory: Option<&Path>) -> String {

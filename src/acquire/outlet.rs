@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Read, StreamId};
 
+/// What a short read sends at most: another name of the file, its bytes, that they are all.
+const SHORT_READ: usize = 3;
+
 /// Nobody listens any more, or it is time to stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopped;
@@ -31,6 +34,11 @@ impl Outlet {
 
     pub(super) fn stream(&self) -> StreamId {
         StreamId(self.streams.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Whether a short read and what goes with it can be sent without waiting.
+    pub(super) fn has_room(&self) -> bool {
+        self.out.capacity() >= SHORT_READ
     }
 
     /// Waits until there is room.

@@ -1,8 +1,10 @@
-//! The thread that reads all log files: woken by file events, and once a second by itself.
+//! Reads all log files: a line or two on the thread that hears of them, everything else on a thread of its own, which is also
+//! woken by itself.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::follow::{Follow, Start};
@@ -13,6 +15,11 @@ use super::{CHUNK, Checkpoint, Identity, Read, Settings, StreamId, siblings};
 
 /// How often files are looked at although no event came: the safety net.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same where events come for certain and nothing has happened for [`CALM_AFTER`]: only a directory whose place another took
+/// goes untold.
+const LOOK_CALM: Duration = Duration::from_secs(5);
+/// How long nothing must have happened.
+const CALM_AFTER: Duration = Duration::from_secs(30);
 /// The same where no events come.
 const POLL: Duration = Duration::from_millis(250);
 /// How often globs are expanded anew when no event tells of a new file.
@@ -89,6 +96,7 @@ fn is_anchor(identity: &Identity) -> bool {
     matches!(identity, Identity::File { ino: 0, .. })
 }
 
+/// Shared with the watcher's thread, which never waits for it.
 struct Tail {
     sources: Vec<PathSource>,
     follows: Vec<Follow>,
@@ -101,6 +109,11 @@ struct Tail {
     /// Something may match a glob newly.
     glob_due: bool,
     overfull: bool,
+    /// When something happened last.
+    stirred: Instant,
+    /// The next look everywhere is far away.
+    calm: bool,
+    buffer: Vec<u8>,
 }
 
 /// Reads until it is told to stop.
@@ -111,25 +124,66 @@ pub(super) fn run(
     outlet: Outlet,
     (wake, woken): (SyncSender<()>, Receiver<()>),
 ) {
-    let (hint, refused) = Hint::new(settings.polling, wake);
-    let mut tail = Tail {
-        polling: settings.polling || refused.is_some(),
-        sources,
-        follows: Vec::new(),
-        checkpoints,
-        settings,
-        outlet,
-        hint,
-        globbed: Instant::now(),
-        glob_due: false,
-        overfull: false,
-    };
+    let mut refused = None;
+    let tail = Arc::new_cyclic(|tail| {
+        let (hint, why) = Hint::new(settings.polling, teller(tail.clone(), wake));
+        refused = why;
+        Mutex::new(Tail {
+            polling: settings.polling || refused.is_some(),
+            sources,
+            follows: Vec::new(),
+            checkpoints,
+            settings,
+            outlet,
+            hint,
+            globbed: Instant::now(),
+            glob_due: false,
+            overfull: false,
+            stirred: Instant::now(),
+            calm: false,
+            buffer: vec![0; CHUNK],
+        })
+    });
     // Stopped is the only way out.
-    let Err(Stopped) = tail.run(refused, &woken);
+    let Err(Stopped) = read(&tail, refused, &woken);
+}
+
+/// Whom the watcher tells of a change: reads what is new at once where that is a moment's work, and else wakes the thread
+/// that does it.
+fn teller(tail: Weak<Mutex<Tail>>, wake: SyncSender<()>) -> impl FnMut() + Send + 'static {
+    move || {
+        let tail = tail.upgrade();
+        // Never waits for the other thread: that one may be waiting for this one, to set a watch.
+        let more = match tail.as_deref().map(Mutex::try_lock) {
+            Some(Ok(mut tail)) => tail.glance().unwrap_or(true),
+            _ => true,
+        };
+        if more {
+            // Full: it is awake already. Gone: it has stopped.
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+fn read(
+    tail: &Mutex<Tail>,
+    refused: Option<String>,
+    woken: &Receiver<()>,
+) -> Result<std::convert::Infallible, Stopped> {
+    let held = || -> MutexGuard<'_, Tail> { tail.lock().unwrap_or_else(PoisonError::into_inner) };
+    held().begin(refused)?;
+    let mut next_look = Instant::now();
+    loop {
+        let moved = held().turn(&mut next_look)?;
+        if !moved {
+            // Told or not, it ends with the next look.
+            let _ = woken.recv_timeout(next_look.saturating_duration_since(Instant::now()));
+        }
+    }
 }
 
 impl Tail {
-    fn run(&mut self, refused: Option<String>, woken: &Receiver<()>) -> Result<std::convert::Infallible, Stopped> {
+    fn begin(&mut self, refused: Option<String>) -> Result<(), Stopped> {
         if let Some(detail) = refused {
             self.outlet.trouble(&self.first_source(), detail)?;
         }
@@ -137,28 +191,55 @@ impl Tail {
         self.watch()?;
         self.start()?;
         self.watch()?;
-        let mut buffer = vec![0; CHUNK];
-        let mut next_look = Instant::now();
-        loop {
-            if self.outlet.stop.is_cancelled() {
-                return Err(Stopped);
-            }
-            let dirty = self.hint.take();
-            self.look_dirty(&dirty)?;
-            let now = Instant::now();
-            if now >= next_look {
-                self.look_all()?;
-                next_look = now + if self.polling { POLL } else { LOOK };
-            }
-            let mut moved = false;
-            for follow in self.follows.iter_mut().filter(|follow| follow.active) {
-                moved |= follow.pump(&mut buffer, &self.outlet)?;
-            }
-            if !moved {
-                // Told or not, it ends with the next look.
-                let _ = woken.recv_timeout(next_look.saturating_duration_since(Instant::now()));
-            }
+        Ok(())
+    }
+
+    /// Looks where something changed, everywhere when it is time for that, and reads a block of each file that has one.
+    fn turn(&mut self, next_look: &mut Instant) -> Result<bool, Stopped> {
+        if self.outlet.stop.is_cancelled() {
+            return Err(Stopped);
         }
+        let dirty = self.hint.take();
+        self.look_dirty(&dirty)?;
+        let now = Instant::now();
+        if now >= *next_look {
+            self.look_all()?;
+            self.calm = self.is_calm();
+            *next_look = now
+                + match (self.polling, self.calm) {
+                    (true, _) => POLL,
+                    (false, false) => LOOK,
+                    (false, true) => LOOK_CALM,
+                };
+        } else if std::mem::take(&mut self.calm) {
+            // What has begun may go on without an event.
+            *next_look = (*next_look).min(now + LOOK);
+        }
+        self.pump()
+    }
+
+    /// The same on the watcher's thread, without the look everywhere. `true`: there is more to do.
+    fn glance(&mut self) -> Result<bool, Stopped> {
+        if self.polling || !self.outlet.has_room() || self.outlet.stop.is_cancelled() {
+            return Ok(true);
+        }
+        let dirty = self.hint.take();
+        self.look_dirty(&dirty)?;
+        self.pump()?;
+        Ok(self.calm || self.follows.iter().any(|follow| follow.active))
+    }
+
+    fn is_calm(&self) -> bool {
+        let settled = |follow: &Follow| follow.old.is_empty() && follow.unannounced == 0;
+        self.hint.is_sure() && self.stirred.elapsed() >= CALM_AFTER && self.follows.iter().all(settled)
+    }
+
+    fn pump(&mut self) -> Result<bool, Stopped> {
+        let mut moved = false;
+        for follow in self.follows.iter_mut().filter(|follow| follow.active) {
+            moved |= follow.pump(&mut self.buffer, &self.outlet)?;
+        }
+        Ok(moved)
     }
 
     fn first_source(&self) -> String {
@@ -271,6 +352,7 @@ impl Tail {
         if !dirty.all && dirty.directories.is_empty() {
             return Ok(());
         }
+        self.stirred = Instant::now();
         let mut own = HashSet::new();
         for follow in &mut self.follows {
             own.clear();

@@ -3,7 +3,7 @@
 //! Reading a pattern takes longer than anything else at the start, and there are a thousand: what is said of the shipped
 //! ones is found out when the program is built (`build.rs` has this file, too) and looked up afterwards.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::literal::{Literal, Reach, begins_a_line, crosses_lines, near, required};
 
@@ -20,9 +20,14 @@ pub(super) struct Facts {
     pub(super) groups: Vec<String>,
     /// Whether it may match a place between two bytes.
     pub(super) may_be_empty: bool,
+    /// With which bytes a text must begin, where it can match at the start of the text only.
+    pub(super) first: Option<First>,
     /// How many states it has when compiled, about.
     pub(super) states: usize,
 }
+
+/// A set of bytes, a bit each.
+pub(super) type First = [u64; 4];
 
 /// Where matches can begin, seen from a text they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +59,48 @@ impl Facts {
         let mut groups = Vec::new();
         group_names(&hir, &mut groups);
         let may_be_empty = hir.properties().minimum_len() == Some(0);
-        Ok(Self { needs, begins, groups, may_be_empty, states: states(&hir) })
+        Ok(Self { needs, begins, groups, may_be_empty, first: first(&hir), states: states(&hir) })
+    }
+}
+
+fn first(hir: &Hir) -> Option<First> {
+    let mut bytes = [0; 4];
+    let at_start = hir.properties().look_set_prefix().contains(Look::Start);
+    (at_start && !begins_with(hir, &mut bytes)).then_some(bytes)
+}
+
+/// Adds the bytes with which a match can begin; `true`: it may take none.
+fn begins_with(hir: &Hir, bytes: &mut First) -> bool {
+    let mut add = |byte: u8| bytes[usize::from(byte / 64)] |= 1 << (byte % 64);
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(literal) => {
+            literal.0.first().into_iter().for_each(|byte| add(*byte));
+            literal.0.is_empty()
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            class.ranges().iter().flat_map(|range| range.start()..=range.end()).for_each(add);
+            false
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            for range in class.ranges() {
+                (0..0x80).filter(|byte| (range.start()..=range.end()).contains(&char::from(*byte))).for_each(&mut add);
+                if !range.end().is_ascii() {
+                    (0x80..=u8::MAX).for_each(&mut add);
+                }
+            }
+            false
+        }
+        HirKind::Repetition(repetition) => begins_with(&repetition.sub, bytes) || repetition.min == 0,
+        HirKind::Capture(group) => begins_with(&group.sub, bytes),
+        HirKind::Concat(parts) => parts.iter().all(|part| begins_with(part, bytes)),
+        HirKind::Alternation(parts) => {
+            let mut none = false;
+            for part in parts {
+                none |= begins_with(part, bytes);
+            }
+            none
+        }
     }
 }
 
@@ -92,6 +138,29 @@ fn states(hir: &Hir) -> usize {
         HirKind::Capture(group) => 2 + states(&group.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => {
             parts.iter().fold(1, |sum, part| states(part).saturating_add(sum).saturating_add(1))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_is_known_where_a_pattern_stands_at_the_start() {
+        let begins = |pattern: &str| -> Option<String> {
+            let first = Facts::of(pattern).unwrap().first?;
+            Some((0..128_u8).filter(|b| first[usize::from(b / 64)] >> (b % 64) & 1 != 0).map(char::from).collect())
+        };
+        for (pattern, bytes) in [
+            (r"\Aab|\A(?i:c)d", Some("Cac")),
+            (r"\A(?:x{0,3}\by)?(?:z|[0-2])q", Some("012xyz")),
+            (r"\A(?u:[▶a])b", Some("a")),
+            (r"\Aa|b", None),
+            (r"^a", None),
+            (r"\Aa?", None),
+        ] {
+            assert_eq!(begins(pattern).as_deref(), bytes, "{pattern}");
         }
     }
 }

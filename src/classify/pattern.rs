@@ -9,7 +9,7 @@ use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
-use super::facts::{Begins, Facts, MAX_NESTING, last_line};
+use super::facts::{Begins, Facts, First, MAX_NESTING, last_line};
 use super::literal::{Literal, Reach};
 
 /// The most memory one compiled pattern may take, in bytes: `(\w{100}){100}` must not take the machine along.
@@ -45,6 +45,7 @@ struct Known {
     begins: Begins,
     groups: &'static [&'static str],
     may_be_empty: bool,
+    first: Option<First>,
     states: usize,
 }
 
@@ -59,6 +60,7 @@ impl Known {
             begins: self.begins,
             groups: self.groups.iter().map(ToString::to_string).collect(),
             may_be_empty: self.may_be_empty,
+            first: self.first,
             states: self.states,
         }
     }
@@ -68,13 +70,16 @@ impl Known {
 pub(super) struct Wrong(pub(super) String);
 
 impl Pattern {
-    /// Reads the pattern, and compiles it if that could fail.
+    /// Reads the pattern, and compiles it if that could fail. A shipped one does not fail: tests ask every one of them.
     pub(super) fn new(text: &str) -> Result<Self, Wrong> {
-        let facts = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
-            Ok(number) => KNOWN[number].facts(),
-            Err(_) => Facts::of(text).map_err(Wrong)?,
+        let (facts, large) = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
+            Ok(number) => (KNOWN[number].facts(), false),
+            Err(_) => {
+                let facts = Facts::of(text).map_err(Wrong)?;
+                let large = facts.states > SURELY_SMALL;
+                (facts, large)
+            }
         };
-        let large = facts.states > SURELY_SMALL;
         let pattern = Self(Arc::new(Inner { text: text.to_owned(), facts, compiled: OnceLock::new() }));
         if large {
             let compiled = compile(text).map_err(Wrong)?;
@@ -101,6 +106,12 @@ impl Pattern {
     /// Whether it may match a place between two bytes.
     pub(super) fn may_be_empty(&self) -> bool {
         self.0.facts.may_be_empty
+    }
+
+    /// `false`: it cannot match this text, by its first byte alone.
+    pub(super) fn may_begin(&self, text: &[u8]) -> bool {
+        let Some(first) = &self.0.facts.first else { return true };
+        text.first().is_some_and(|byte| first[usize::from(byte / 64)] >> (byte % 64) & 1 != 0)
     }
 
     /// Compiled. `None` does not happen: [`Pattern::new`] compiled what could fail.

@@ -145,7 +145,8 @@ impl Table {
         let mut ignored = |before: u32, take: &mut dyn FnMut(&'t Entry) -> bool| {
             while let Some(ignore) = ignores.next_if(|ignore| *ignore < before) {
                 let ignore = &self.entries[ignore as usize];
-                if ignore.pattern.is_match(ignore.sees(part)) && !take(ignore) {
+                let text = ignore.sees(part);
+                if ignore.pattern.may_begin(text) && ignore.pattern.is_match(text) && !take(ignore) {
                     return true;
                 }
             }
@@ -197,7 +198,7 @@ impl Table {
 fn claims(entry: &Entry, part: &Part<'_>, found: &[Candidate]) -> bool {
     let text = entry.sees(part);
     if found.is_empty() {
-        return entry.pattern.is_match(text);
+        return entry.pattern.may_begin(text) && entry.pattern.is_match(text);
     }
     // Texts before the message, or behind what is looked at of a long part, do not count.
     let skipped = match entry.at {

@@ -9,7 +9,7 @@ mod task;
 
 pub use backoff::delay;
 pub use breaker::{Breaker, BreakerState};
-pub use budget::Budget;
+pub use budget::{Budget, Start};
 pub use plan::{Step, plan};
 pub use policy::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry, ServerRestart};
 pub use task::{Answer, Expect, Fetch, Finding, Question, Repair, Task, TaskOutput, Work};

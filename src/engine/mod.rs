@@ -81,7 +81,7 @@ pub enum RowKind {
     Incident,
     /// A [`crate::correlate::Job`].
     Job,
-    /// The engine's own: `seq`, `budget`, `breaker`, `down`.
+    /// The engine's own: `seq`, `start:N` (of the budget), `breaker`, `down`.
     Engine,
 }
 

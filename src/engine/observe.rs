@@ -53,7 +53,13 @@ impl State {
         let write = case.incident.count_event(&hit.rule, event, self.now.wall);
         case.incident.alive_since = false;
         if !first {
-            case.incident.facts.fill(&located.facts);
+            let mut facts = located.facts;
+            // How long a server asked one call to wait holds nothing else back: a repair that asks too soon is told by the
+            // server itself.
+            if located.echo_of.is_some() && case.incident.class != hit.class {
+                facts.retry_after = None;
+            }
+            case.incident.facts.fill(&facts);
         }
         self.dirty.cases.insert(id);
         if let Some(fold) = write {

@@ -1,4 +1,5 @@
-//! Makes an operation of each repair: in its turn, to be paused and ended by people, with its progress. I/O.
+//! Makes an operation of each repair: in its turn, to be paused and ended by people, with its progress. What takes a moment
+//! only is looked at and done on the engine's own thread: to wake another one takes longer than that. I/O.
 
 use std::sync::Arc;
 
@@ -6,14 +7,51 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Case;
+use super::{Case, Effect, Input, State};
 use crate::decide::{Repair, Task, TaskOutput, Work};
 use crate::heal::Healer;
 use crate::operate::{About, Kind, New, Operations, Outcome, Priority, Report, Ticket};
-use crate::vocab::{Id, Severity, clean_line, redact, shorten};
+use crate::vocab::{Id, Now, Severity, clean_line, redact, shorten};
 
 /// Characters of a subject that an operation shows.
 const SUBJECT: usize = 300;
+
+/// Looks, and repairs, of one turn that are made on the engine's own thread: a storm of them is shared with others.
+pub(super) const AT_ONCE: usize = 8;
+
+/// Looks at once where that takes no wait: what it shows is decided about, and written down, with what asked for it.
+pub(super) fn glance(state: &mut State, healer: &Healer, effects: &mut Vec<Effect>, now: Now) {
+    let (mut at, mut tries) = (0, 0);
+    while at < effects.len() && tries < AT_ONCE {
+        let asked = match &effects[at] {
+            Effect::Start(task) => match &task.work {
+                Work::Look(question) => Some((task.id, question)),
+                Work::Act(_) => None,
+            },
+            _ => None,
+        };
+        let Some((task, question)) = asked else {
+            at += 1;
+            continue;
+        };
+        tries += 1;
+        let Some(output) = healer.glance(question) else {
+            at += 1;
+            continue;
+        };
+        drop(effects.remove(at));
+        for effect in state.step(Input::Finished { task, output }, now) {
+            if let Effect::Save(row) = &effect {
+                // The later state of the same thing is the one that counts.
+                effects
+                    .retain(|known| !matches!(known, Effect::Save(old) if (old.kind, &old.id) == (row.kind, &row.id)));
+            }
+            effects.push(effect);
+        }
+        // Some before this place may be gone.
+        at = 0;
+    }
+}
 
 /// What a repair is done with.
 pub(super) struct Hands {
@@ -25,13 +63,29 @@ pub(super) struct Hands {
     pub(super) stop: CancellationToken,
 }
 
-/// Begins a repair, at once where a slot is free, else in its turn. `token` ends it.
-pub(super) fn begin(hands: Hands, task: Task, repair: &Repair, case: Option<&Case>, token: CancellationToken) {
+/// Begins a repair, at once where a slot is free, else in its turn. `token` ends it. `here`: it may be done on this thread, where
+/// it takes a moment only; then what came of it is returned.
+pub(super) fn begin(
+    hands: Hands,
+    task: Task,
+    repair: &Repair,
+    case: Option<&Case>,
+    token: CancellationToken,
+    here: bool,
+) -> Option<TaskOutput> {
     let pausable = repair.is_pausable();
     let mut ticket = hands.operations.admit(described(repair, case, pausable), token.clone());
     let Hands { healer, answers, elsewhere, stop, .. } = hands;
     let id = task.id;
-    if task.work.is_brief() && ticket.granted() {
+    let granted = ticket.granted();
+    if here
+        && granted
+        && let Some(output) = healer.act_at_once(repair)
+    {
+        token.cancel();
+        return Some(closed(ticket, output, &stop));
+    }
+    if task.work.is_brief() && granted {
         // Begins before this turn is committed; what it finds is not looked at before.
         let done = healer.run_brief(task, token.clone(), &elsewhere);
         tokio::spawn(async move {
@@ -41,7 +95,7 @@ pub(super) fn begin(hands: Hands, task: Task, repair: &Repair, case: Option<&Cas
             // The loop may be gone; then nobody needs the answer.
             let _ = answers.send((id, output)).await;
         });
-        return;
+        return None;
     }
     elsewhere.spawn(async move {
         let output = tokio::select! {
@@ -53,6 +107,7 @@ pub(super) fn begin(hands: Hands, task: Task, repair: &Repair, case: Option<&Cas
         token.cancel();
         let _ = answers.send((id, output)).await;
     });
+    None
 }
 
 async fn in_turn(

@@ -1,6 +1,6 @@
 //! Brings the memory back from stored rows after a stop, wanted or not. Pure.
 
-use super::state::{State, leaves_at};
+use super::state::{START, State, WHOLE_BUDGET, leaves_at};
 use super::{Case, Effect, Phase, Row, RowKind};
 use crate::correlate::Job;
 use crate::decide::{BreakerState, Policy};
@@ -63,10 +63,17 @@ impl State {
             }
             RowKind::Engine => match row.id.as_str() {
                 "seq" => self.seq = serde_json::from_str(&row.json)?,
-                "budget" => self.budget = serde_json::from_str(&row.json)?,
+                WHOLE_BUDGET => {
+                    self.budget.put_back_whole(&row.json)?;
+                    (self.whole_budget, self.dirty.budget) = (true, true);
+                }
                 "down" => self.down = serde_json::from_str(&row.json)?,
                 "breaker" => self.breaker = serde_json::from_str(&row.json)?,
-                _ => {}
+                id => {
+                    if let Some(Ok(number)) = id.strip_prefix(START).map(str::parse) {
+                        self.budget.put_back(number, serde_json::from_str(&row.json)?);
+                    }
+                }
             },
         }
         Ok(())

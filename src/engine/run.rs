@@ -129,6 +129,8 @@ struct Loop {
     state: State,
     start: Instant,
     answers: mpsc::Sender<(Id, TaskOutput)>,
+    /// What came of repairs that were made at once.
+    ready: Vec<Input>,
     running: HashMap<Id, CancellationToken>,
     looks: Arc<Semaphore>,
     backlog: Vec<Change>,
@@ -161,6 +163,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         state,
         start,
         answers,
+        ready: Vec::new(),
         running: HashMap::new(),
         looks: Arc::new(Semaphore::new(LOOKS)),
         backlog: Vec::new(),
@@ -181,6 +184,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         for input in inputs {
             effects.extend(this.state.step(input, now));
         }
+        repairs::glance(&mut this.state, &this.parts.healer, &mut effects, now);
         this.carry_out(effects, changes);
         if let Some(heard) = this.heard.take() {
             this.parts.metrics.detected(heard.elapsed());
@@ -209,6 +213,7 @@ impl Loop {
         let mut inputs = tokio::select! {
             biased;
             () = self.stop.cancelled() => return None,
+            () = std::future::ready(()), if !self.ready.is_empty() => std::mem::take(&mut self.ready),
             Some((task, output)) = answered.recv() => vec![Input::Finished { task, output }],
             Some(event) = parts.bot_events.recv() => {
                 note_bot(&parts.vitals, &event);
@@ -307,9 +312,13 @@ impl Loop {
                 | Effect::Answer { .. } => later.push(effect),
             }
         }
+        let writes = !changes.is_empty() || !self.backlog.is_empty();
         let waited = self.commit(force(&later), changes);
         for effect in later {
             self.begin(effect);
+        }
+        if writes {
+            self.parts.ledger.tell();
         }
         // What waited for the state directory is new to those who deliver it.
         if owed || waited {
@@ -332,7 +341,7 @@ impl Loop {
         if all.is_empty() {
             return false;
         }
-        match self.parts.ledger.commit(force, &all) {
+        match self.parts.ledger.commit_untold(force, &all) {
             Ok(()) if waiting > 0 => {
                 tracing::info!("the state directory can be written again");
                 true
@@ -406,8 +415,10 @@ impl Loop {
         if let Some(repair) = repairs::repair_of(&task.work) {
             let operations = self.parts.operations.clone();
             let hands = Hands { operations, healer, answers, elsewhere, stop: self.stop.clone() };
-            let case = self.state.case(task.incident);
-            return repairs::begin(hands, task.clone(), repair, case, token);
+            let (case, here) = (self.state.case(task.incident), self.ready.len() < repairs::AT_ONCE);
+            let (id, done) = (task.id, repairs::begin(hands, task.clone(), repair, case, token, here));
+            self.ready.extend(done.map(|output| Input::Finished { task: id, output }));
+            return;
         }
         let room = &self.looks;
         let id = task.id;
@@ -482,6 +493,11 @@ impl Loop {
             let now = self.now();
             let effects = input.map(|input| self.state.step(input, now)).unwrap_or_default();
             self.carry_out(durable(effects), changes);
+        }
+        for input in std::mem::take(&mut self.ready) {
+            let now = self.now();
+            let effects = self.state.step(input, now);
+            self.carry_out(durable(effects), Vec::new());
         }
         while self.answers.strong_count() > 1 {
             let answer = tokio::time::timeout_at(until, answered.recv()).await;

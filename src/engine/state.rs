@@ -24,6 +24,12 @@ pub(super) const OPEN_MAX: usize = 1_000;
 /// How many ended cases are kept in memory for late lines; the oldest leave first.
 pub(super) const ENDED_MAX: usize = 2_000;
 
+/// Rows of the budget: this and a number.
+pub(super) const START: &str = "start:";
+
+/// The row in which older versions kept all of it.
+pub(super) const WHOLE_BUDGET: &str = "budget";
+
 /// Whom a task belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -44,6 +50,8 @@ pub struct State {
     pub(super) clocks: super::jobs::Clocks,
     pub(super) locator: Locator,
     pub(super) budget: Budget,
+    /// The budget is still stored as one row, as older versions did.
+    pub(super) whole_budget: bool,
     pub(super) breaker: Breaker,
     pub(super) upstream: super::upstream::Upstream,
     /// Probes that said they are down.
@@ -82,6 +90,7 @@ impl State {
             clocks: super::jobs::Clocks::default(),
             locator: Locator::default(),
             budget: Budget::default(),
+            whole_budget: false,
             breaker: Breaker::default(),
             upstream: super::upstream::Upstream::default(),
             down: BTreeSet::new(),
@@ -232,6 +241,19 @@ impl State {
             }
         }
         let dirty = std::mem::take(&mut self.dirty);
+        if dirty.budget {
+            for (number, start) in self.budget.changes() {
+                let id = format!("{START}{number}");
+                match start.map(serde_json::to_string) {
+                    Some(Ok(json)) => out.push(Effect::Save(Row { kind: RowKind::Engine, id, json })),
+                    Some(Err(_)) => {}
+                    None => out.push(Effect::Forget { kind: RowKind::Engine, id }),
+                }
+            }
+            if std::mem::take(&mut self.whole_budget) {
+                out.push(Effect::Forget { kind: RowKind::Engine, id: WHOLE_BUDGET.into() });
+            }
+        }
         let mut save = |kind, id: String, json: serde_json::Result<String>| {
             // These types are plain names and values: they always serialize.
             if let Ok(json) = json {
@@ -251,9 +273,6 @@ impl State {
         }
         if dirty.seq {
             save(RowKind::Engine, "seq".into(), serde_json::to_string(&self.seq));
-        }
-        if dirty.budget {
-            save(RowKind::Engine, "budget".into(), serde_json::to_string(&self.budget));
         }
         if dirty.breaker {
             save(RowKind::Engine, "breaker".into(), serde_json::to_string(&self.breaker));
@@ -313,6 +332,31 @@ mod tests {
         assert!(due <= Duration::from_millis(1_100), "{due:?}");
         now = Now { mono: due, wall: now.wall - TimeDelta::hours(5) };
         assert!(asked(state.step(Input::Deadline, now)).is_some(), "and goes on after a second, whatever the date");
+    }
+
+    #[test]
+    fn a5_what_a_server_asked_of_one_chat_holds_no_other_repair_back() {
+        let now = Now { mono: Duration::ZERO, wall: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
+        let mut state = State::new(Policy::default(), 1, now);
+        let item = |class, captures: &[(&str, &str)]| {
+            let captures = captures.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let hit = Hit { rule: "a.b".into(), class, severity: Severity::Error, captures };
+            let (text, at) = ("x".to_owned(), now.wall);
+            Item { offset: 0, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) }
+        };
+        let items = vec![
+            item(Class::Timeout, &[("path", "/m/a.mp4"), ("file_id", "BAAC")]),
+            item(Class::RateLimited, &[("retry_after", "19")]),
+        ];
+        let heard = Input::Observed { source: "bot".into(), file: None, items };
+        let asked = |effect| if let Effect::Start(task) = effect { Some(task.id) } else { None };
+        let task = state.step(heard, now).into_iter().find_map(asked).unwrap();
+        assert_eq!(state.cases().count(), 1, "the second line is an echo of the first");
+        let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
+        let seen = TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence });
+        let _ = state.step(Input::Finished { task, output: seen }, now);
+        let waits = |case: &Case| case.due.map(|due| due - now.wall);
+        assert!(state.cases().all(|case| waits(case).is_some_and(|wait| wait < TimeDelta::seconds(2))));
     }
 
     #[test]

@@ -44,18 +44,28 @@ const CONTROL_MAX: u64 = 1 << 20;
 /// Dates of file systems are as coarse as this: a directory changed so short ago is listed once more.
 const COARSE: Duration = Duration::from_secs(2);
 
+/// After so long without anything new under the roots, looks are so many times as far apart: whoever begins a download is
+/// seen a little later, and a quiet night costs less.
+const CALM_AFTER: Duration = Duration::from_secs(60);
+const CALM: u32 = 3;
+
 /// Watches until `stop`, and gives what it sees to `out`. A look that is not taken waits: memory stays bounded.
 ///
 /// On a thread of its own: it sleeps most of the time, and so wakes nobody else. One that hangs in a file system is left behind.
 pub async fn run(roots: Arc<Roots>, every: Duration, out: mpsc::Sender<Vec<Growth>>, stop: CancellationToken) {
     let (go_on, over) = std::sync::mpsc::channel::<()>();
     let mut watch = Watch::new(roots);
+    let mut stirred = Instant::now();
     let looks = move || loop {
         let seen = watch.look();
+        if !seen.is_empty() || watch.listed {
+            stirred = Instant::now();
+        }
         if !seen.is_empty() && out.blocking_send(seen).is_err() {
             return;
         }
-        if over.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+        let calm = stirred.elapsed() >= CALM_AFTER;
+        if over.recv_timeout(if calm { every * CALM } else { every }) != Err(RecvTimeoutError::Timeout) {
             return;
         }
     };
@@ -88,6 +98,8 @@ struct Watch {
     last: Option<SystemTime>,
     round: Option<Instant>,
     full: bool,
+    /// The last look listed a directory that had changed.
+    listed: bool,
 }
 
 impl Watch {
@@ -101,6 +113,7 @@ impl Watch {
             last: None,
             round: None,
             full: false,
+            listed: false,
         }
     }
 
@@ -116,6 +129,7 @@ impl Watch {
         known.retain(|(_, path)| !path.is_root());
         todo.extend(known.into_iter().map(|((root, _), path)| (root, path)));
         let mut done = true;
+        self.listed = false;
         while let Some((root, path)) = todo.pop() {
             if Instant::now() > until {
                 done = false;
@@ -163,6 +177,7 @@ impl Watch {
             return;
         }
         let new_directory = known.is_none();
+        self.listed |= new_directory || known.is_some_and(|known| known.modified != facts.modified);
         let Ok((listed, _)) = path.list(ENTRIES_MAX) else { return };
         self.directories.insert(key, Directory { path: path.clone(), modified: facts.modified });
         let young = self.last.map_or_else(|| SystemTime::now() - FRESH, |last| last - COARSE);

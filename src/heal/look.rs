@@ -1,15 +1,16 @@
 //! Looks whether the system shows a fault. Changes nothing.
 
+use std::panic::AssertUnwindSafe;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use super::directory::directory_of;
 use super::examine::facts_evidence;
-use super::output::{Step, answer, answer_of, evidence, unknown};
+use super::output::{Step, answer, answer_of, evidence, sealed, unknown};
 use super::part::SLACK;
 use super::{Healer, Stop, blocking};
-use crate::decide::{Answer, Expect, Finding, Question};
+use crate::decide::{Answer, Expect, Finding, Question, TaskOutput};
 use crate::media::State;
 use crate::roots::{Budget, Error, FileKind, PART_SUFFIX, RootPath, Space, group_name, user_name};
 use crate::vocab::Evidence;
@@ -30,15 +31,40 @@ impl Healer {
         answered.unwrap_or_else(|output| answer_of(*output))
     }
 
+    /// What a look shows at once, on the caller's thread: that something is not there, on a file system of this machine.
+    /// `None`: only the look itself can tell.
+    #[must_use]
+    pub fn glance(&self, question: &Question) -> Option<TaskOutput> {
+        // A mistake here must not take the engine along: the look itself says what it is.
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.missing(question))).ok().flatten()
+    }
+
+    fn missing(&self, question: &Question) -> Option<TaskOutput> {
+        let here = |hint| self.resolve(hint).ok().filter(RootPath::is_local);
+        let seen = match question {
+            Question::Download { path, .. } => {
+                let path = here(path)?;
+                path.stat().ok()?.is_none().then(|| no_file(&path, self.foreign_part(&path)))?
+            }
+            Question::Directory { path } => {
+                let path = here(path)?;
+                let directory = match directory_of(&path) {
+                    Err(Error::Missing(_)) => path,
+                    other => other.ok()?,
+                };
+                directory.stat().ok()?.is_none().then(|| no_directory(&directory))?
+            }
+            Question::Integrity { .. } | Question::Access { .. } | Question::Space { .. } | Question::Server { .. } => {
+                return None;
+            }
+        };
+        Some(sealed(TaskOutput::Seen(seen)))
+    }
+
     async fn look_download(&self, hint: &str, expect: &Expect, stop: &Stop) -> Step<Answer> {
         let path = self.resolve(hint)?;
         let part = self.foreign_part(&path);
-        let Some(seen) = self.examine(&path, expect, stop).await? else {
-            let mut shows = evidence(json!({ "path": path.to_string(), "exists": false }));
-            shows.extend(part.clone().unwrap_or_default());
-            let tail = if part.is_some() { "; somebody is writing its .part" } else { "" };
-            return Ok(answer(Finding::Fault, format!("{path} is not there{tail}"), shows));
-        };
+        let Some(seen) = self.examine(&path, expect, stop).await? else { return Ok(no_file(&path, part)) };
         let mut shows = seen.evidence(&path);
         if seen.growing {
             return Ok(answer(Finding::Unknown, format!("{path} is still being written"), shows));
@@ -129,10 +155,7 @@ impl Healer {
             Ok::<_, Error>((directory, facts))
         });
         let (directory, facts) = looked.await??;
-        let Some(facts) = facts else {
-            let shows = evidence(json!({ "path": directory.to_string(), "exists": false }));
-            return Ok(answer(Finding::Fault, format!("the directory {directory} is not there"), shows));
-        };
+        let Some(facts) = facts else { return Ok(no_directory(&directory)) };
         let shows = facts_evidence(&directory, &facts);
         Ok(match facts.kind {
             FileKind::Directory => answer(Finding::Sound, format!("the directory {directory} is there"), shows),
@@ -182,6 +205,18 @@ impl Healer {
         };
         Ok(answer(Finding::Fault, why, shows))
     }
+}
+
+fn no_file(path: &RootPath, part: Option<Evidence>) -> Answer {
+    let mut shows = evidence(json!({ "path": path.to_string(), "exists": false }));
+    let tail = if part.is_some() { "; somebody is writing its .part" } else { "" };
+    shows.extend(part.unwrap_or_default());
+    answer(Finding::Fault, format!("{path} is not there{tail}"), shows)
+}
+
+fn no_directory(directory: &RootPath) -> Answer {
+    let shows = evidence(json!({ "path": directory.to_string(), "exists": false }));
+    answer(Finding::Fault, format!("the directory {directory} is not there"), shows)
 }
 
 fn is_full(space: &Space, wanted: u64) -> bool {

@@ -154,12 +154,24 @@ impl Ledger {
         force: Force,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let mut writer = self.writer.lock().map_err(|_| Error::Stopped)?;
-        let done =
-            writer.run(force, work).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })?;
-        drop(writer);
-        self.commits.send_modify(|count| *count += 1);
+        let done = self.write_untold(force, work)?;
+        self.tell();
         Ok(done)
+    }
+
+    /// The same; who follows [`Ledger::commits`] hears of it only by [`Ledger::tell`].
+    fn write_untold<T>(
+        &self,
+        force: Force,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let mut writer = self.writer.lock().map_err(|_| Error::Stopped)?;
+        writer.run(force, work).map_err(|source| Error::Sqlite { path: self.path.as_ref().clone(), source })
+    }
+
+    /// Tells those who follow the commits that there was one.
+    pub fn tell(&self) {
+        self.commits.send_modify(|count| *count += 1);
     }
 
     /// Changes with every commit: who wants to know what is new looks then.

@@ -113,7 +113,16 @@ impl Ledger {
     /// # Errors
     /// When the database refuses; then none of them was made.
     pub fn commit(&self, force: Force, changes: &[Change]) -> Result<(), Error> {
-        self.write_here(force, |tx| changes.iter().try_for_each(|change| apply(tx, change)))
+        self.commit_untold(force, changes).inspect(|()| self.tell())
+    }
+
+    /// The same for who first begins what may begin now, and calls [`Ledger::tell`] then: to wake others takes as long as
+    /// some repairs.
+    ///
+    /// # Errors
+    /// When the database refuses; then none of them was made.
+    pub fn commit_untold(&self, force: Force, changes: &[Change]) -> Result<(), Error> {
+        self.write_untold(force, |tx| changes.iter().try_for_each(|change| apply(tx, change)))
     }
 
     /// A row of the engine's state.

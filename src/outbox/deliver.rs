@@ -61,7 +61,8 @@ impl Default for ChannelPace {
             backoff_cap: seconds(300),
             limited: seconds(30),
             patience: seconds(300),
-            sense: seconds(5),
+            // Commands that want an answer ask the agent itself; what they only wrote down can wait a moment.
+            sense: seconds(10),
             housekeeping: seconds(60),
             ledger_retry: seconds(5),
             drain: seconds(5),

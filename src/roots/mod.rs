@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{self, FsType};
 
 pub use access::{Access, Denied, Restored, Who};
 pub use error::{Error, Refusal};
@@ -32,6 +33,7 @@ pub use listing::Listed;
 pub use owner::{group_id, group_name, groups_of, user_id, user_name};
 pub use part::{PART_SUFFIX, Part};
 pub use path::{RootPath, shell_quote, toml_quote};
+pub use syscall::give_back_memory;
 pub use usage::{Budget, Entry, Usage};
 pub use walk::{Entries, Found, MAX_DEPTH, Mark};
 
@@ -104,7 +106,19 @@ struct Root {
 struct Held {
     fd: Arc<OwnedFd>,
     canonical: PathBuf,
+    /// Whether its file system is on a disk of this machine, or in its memory.
+    local: bool,
 }
+
+/// File systems that answer without a network, a program or a medium that can be taken out.
+const LOCAL: [FsType; 6] = [
+    statfs::EXT4_SUPER_MAGIC,
+    statfs::XFS_SUPER_MAGIC,
+    statfs::BTRFS_SUPER_MAGIC,
+    statfs::F2FS_SUPER_MAGIC,
+    statfs::TMPFS_MAGIC,
+    statfs::OVERLAYFS_SUPER_MAGIC,
+];
 
 impl Root {
     /// The descriptor and canonical path; opened now when it was not, or when the directory was deleted meanwhile.
@@ -124,7 +138,8 @@ impl Root {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(&canonical, flags, Mode::empty())
             .map_err(|errno| Error::of("open the root", &self.spec.path.display().to_string(), errno))?;
-        let fresh = Held { fd: Arc::new(fd), canonical };
+        let local = statfs::fstatfs(&fd).is_ok_and(|found| LOCAL.contains(&found.filesystem_type()));
+        let fresh = Held { fd: Arc::new(fd), canonical, local };
         *held = Some(fresh.clone());
         Ok(fresh)
     }

@@ -62,6 +62,13 @@ impl RootPath {
         self.relative.as_os_str().is_empty()
     }
 
+    /// Whether its file system is on this machine: a look at a name there is over in a moment. Nothing below a root is ever
+    /// reached across a mount.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.root.held().is_ok_and(|held| held.local)
+    }
+
     /// The last name; empty for the root itself.
     #[must_use]
     pub fn name(&self) -> String {

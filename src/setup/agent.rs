@@ -21,7 +21,7 @@ use crate::probe::{self, Probes};
 use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
 use crate::publish::vitals::Vitals;
-use crate::roots::Roots;
+use crate::roots::{self, Roots};
 use crate::serve::hub::{self, Hub};
 use crate::supervise::{self, BotCommand, BotEvent, BotSpec, Ended, systemd};
 
@@ -51,6 +51,9 @@ const READERS_READY: Duration = Duration::from_secs(2);
 
 /// How long a command that a killed agent left running may take to end.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
+
+/// The start is over after so long.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// Name under which the bot's own output is a source.
 pub const BOT_SOURCE: &str = "bot";
@@ -127,6 +130,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let stop_operations = CancellationToken::new();
     let managing = operations.begin(stop_operations.clone());
 
+    tokio::spawn(settle(stop_sending.clone()));
     let hub = Hub::new(hub::Settings::default());
     let (metrics, vitals) = (Metrics::new(|registry| hub.register(registry)), Vitals::new());
     presence::started(&ledger, &owed).await;
@@ -291,6 +295,14 @@ fn announce(loaded: &Loaded, specs: &[SourceSpec]) {
     };
     let (roots, records) = (loaded.config.root.len(), loaded.records_path());
     tracing::info!("watching {watched}; roots: {roots}; records: {}; alerts go {alerts}", records.display());
+}
+
+/// Once, when the start is over: an idle agent does not hold what only reading rules and configuration needed.
+async fn settle(stop: CancellationToken) {
+    if stop.run_until_cancelled(tokio::time::sleep(SETTLED)).await.is_some() {
+        // It may take a millisecond. Should it die, memory is held: nothing else.
+        let _ = tokio::task::spawn_blocking(roots::give_back_memory).await;
+    }
 }
 
 /// Ends commands (and a bot) that an agent which was killed left running: what they did is looked at and done again.

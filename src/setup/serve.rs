@@ -250,7 +250,8 @@ async fn pulse(hub: Hub, system: System, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PULSE) => {}
+            // Nobody is told anything while nobody is there.
+            () = async { hub.awake().await; tokio::time::sleep(PULSE).await } => {}
         }
         if hub.has_clients() {
             let health = to_value(system.health().await).unwrap_or_default();

@@ -215,6 +215,12 @@ impl Hub {
         }
     }
 
+    /// Waits until somebody is connected, or only just was.
+    pub async fn awake(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.0.awake.subscribe().wait_for(|awake| *awake).await;
+    }
+
     /// `None` while the hub sleeps.
     fn try_join(&self, guest: &Guest, selection: &Selection) -> Option<Result<Arc<Seat>, Problem>> {
         let settings = &self.0.settings;

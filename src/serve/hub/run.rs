@@ -46,6 +46,9 @@ pub async fn run(hub: Hub, ledger: Ledger, render: Render, gate: Arc<dyn Gate>, 
             changed = rights.changed(), if gate_lives => {
                 gate_lives = changed.is_ok();
                 look_at_rights(&hub, &gate).await;
+                if !awake {
+                    continue;
+                }
             }
             _ = beat.tick() => {
                 look_at_rights(&hub, &gate).await;
@@ -56,6 +59,10 @@ pub async fn run(hub: Hub, ledger: Ledger, render: Render, gate: Arc<dyn Gate>, 
                     hub.0.awake.send_replace(room.is_awake());
                 }
                 teller.prune().await;
+                // Only who comes in wakes it.
+                if !*hub.0.awake.borrow() {
+                    continue;
+                }
                 hub.tell(For::All, Topic::System, Kind::Heartbeat, json!({"heartbeat_s": heartbeat.as_secs()}));
             }
         }
@@ -78,6 +85,9 @@ pub async fn run(hub: Hub, ledger: Ledger, render: Render, gate: Arc<dyn Gate>, 
 
 /// Sends away whose rights are not what they were: they come back with those that they have.
 async fn look_at_rights(hub: &Hub, gate: &Arc<dyn Gate>) {
+    if !hub.has_clients() {
+        return;
+    }
     let seats: Vec<_> = lock(&hub.0.room).seats().cloned().collect();
     let gate = Arc::clone(gate);
     let look = tokio::task::spawn_blocking(move || {
