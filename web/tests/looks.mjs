@@ -41,6 +41,6 @@ await page.locator(".bell").focus();
 await page.keyboard.press("Enter");
 await page.getByRole("dialog").waitFor();
 await page.keyboard.press("Escape");
-assert.ok(await page.evaluate(() => document.activeElement.classList.contains("bell")));
+await page.waitForFunction(() => document.activeElement.classList.contains("bell"));
 assert.deepEqual(findings, []);
 await done();

@@ -78,8 +78,9 @@ function All(): JSX.Element {
 
 function Queue(): JSX.Element {
   const list = operations.value;
-  if (!list) return <Loading rows={3} />;
-  if (list.length === 0) return <p class="waits soft"><span>{w.idle}. {w.idleMore}</span></p>;
+  const room = { minHeight: `${workHeight.value}px` };
+  if (!list) return <div style={room}><Loading rows={3} /></div>;
+  if (list.length === 0) return <p class="waits soft" style={room}><span>{w.idle}. {w.idleMore}</span></p>;
   return <Rows items={inOrder(list)} height={workHeight.value} label={w.now} row={(item) => <Work of={item} />} />;
 }
 

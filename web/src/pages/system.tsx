@@ -194,7 +194,7 @@ function Probes(): JSX.Element {
   // Its figures come along with every look at the system.
   useReloadOn("system", probes.reload);
   return (
-    <Panel title={w.probes} flush>
+    <Panel title={w.probes} flush class="probes">
       <Loaded of={probes} rows={3}>
         {(list) => list.length === 0 ? <Empty icon="connections" title={w.noProbes}>{w.noProbesMore}</Empty> : (
           <ul class="entries lines">
