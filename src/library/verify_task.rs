@@ -188,6 +188,16 @@ struct Run<'a> {
     waits: Vec<Wait>,
 }
 
+/// What comes next.
+struct Next {
+    /// Files, each with its place in the order of the check.
+    batch: Vec<(i64, Media)>,
+    /// How far that goes.
+    to: i64,
+    /// Whether it is the end.
+    over: bool,
+}
+
 impl Run<'_> {
     fn sql<T>(&self, done: rusqlite::Result<T>) -> Result<T, Stopped> {
         let path = || self.this.library.inner.ledger.path().into();
@@ -215,7 +225,7 @@ impl Run<'_> {
         self.tell("");
         let (mut buffer, mut written) = (vec![0; PIECE], Instant::now());
         loop {
-            let (batch, to, over) = self.next(&db, after)?;
+            let Next { batch, to, over } = self.next(&db, after)?;
             for (place, media) in batch {
                 let looked = self.pace.point();
                 let looked =
@@ -240,8 +250,8 @@ impl Run<'_> {
         }
     }
 
-    /// The next files that are wanted, each with its place in the order of the check; how far that goes; and whether it is the end.
-    fn next(&self, db: &Connection, after: i64) -> Result<(Vec<(i64, Media)>, i64, bool), Stopped> {
+    /// The next files that are wanted.
+    fn next(&self, db: &Connection, after: i64) -> Result<Next, Stopped> {
         let order = &self.this.order;
         if !order.ids.is_empty() {
             let from = usize::try_from(after).unwrap_or(usize::MAX).min(order.ids.len());
@@ -251,7 +261,7 @@ impl Run<'_> {
                     batch.push((place, media));
                 }
             }
-            return Ok((batch, after, true));
+            return Ok(Next { batch, to: after, over: true });
         }
         let all = self.sql(rows::next(db, after, BATCH))?;
         let (to, over) = (all.last().map_or(after, |last| last.ord), all.len() < BATCH as usize);
@@ -259,7 +269,8 @@ impl Run<'_> {
             let reported = matches!(media.checked.verdict, Integrity::Short | Integrity::Broken | Integrity::Changed);
             order.root.as_ref().is_none_or(|root| *root == media.place.root) && (reported || !order.only_reported)
         };
-        Ok((all.into_iter().filter(wanted).map(|media| (media.ord, media)).collect(), to, over))
+        let batch = all.into_iter().filter(wanted).map(|media| (media.ord, media)).collect();
+        Ok(Next { batch, to, over })
     }
 }
 

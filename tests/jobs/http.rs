@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use logmedic::classify::Hit;
 use logmedic::correlate::{Item, Meaning};
 use logmedic::decide::{Answer, Finding, Policy, TaskOutput};
+use logmedic::engine::intake::RuleBook;
 use logmedic::engine::run::{Ordered, Orders};
 use logmedic::engine::{Effect, Input, Row, State};
 use logmedic::ledger::store::Change;
 use logmedic::ledger::{Force, Ledger};
 use logmedic::serve::auth::{Caller, Identity, Settings};
-use logmedic::serve::{incidents, jobs};
+use logmedic::serve::{incidents, jobs, story};
 use logmedic::vocab::{Class, Evidence, Mode, Now, Severity};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -96,10 +98,12 @@ impl House {
             engine.settle(Input::Observed { source: "bot".into(), file: None, items: vec![item] });
         }
         let (orders, ordered) = Orders::channel();
+        let book = tokio::sync::watch::channel(Arc::new(RuleBook::new())).1;
         tokio::spawn(engine.serve(ordered));
         let local = Caller { address: IpAddr::V4(Ipv4Addr::LOCALHOST), local: true };
         let router = OpenApiRouter::<()>::new()
             .merge(jobs::router(ledger.clone(), orders.clone(), identity.clone()))
+            .merge(story::router(ledger.clone(), book, identity.clone()))
             .merge(incidents::router(ledger, orders, identity))
             .split_for_parts()
             .0

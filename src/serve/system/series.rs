@@ -148,7 +148,7 @@ impl Axis {
     fn of(hours: u32, bucket: Option<u32>, now: DateTime<Utc>) -> Result<Self, Problem> {
         let bucket = bucket.unwrap_or(match hours {
             ..=48 => 3_600,
-            ..=168 => 21_600,
+            49..=168 => 21_600,
             _ => 86_400,
         });
         if !(BUCKET_MIN..=BUCKET_MAX).contains(&bucket) {
