@@ -8,7 +8,7 @@ import { useGet, useList, useOne } from "../list";
 import { asked, askedId } from "../router";
 import { isOpenOperation, operations } from "../store";
 import type { Operation } from "../types";
-import { Button, Empty, Facts, Loading, Panel, Time } from "../ui/basics";
+import { Button, Empty, Facts, Panel, Time } from "../ui/basics";
 import { Dialog } from "../ui/dialog";
 import { Filter } from "../ui/filters";
 import { useHeading } from "../ui/heading";
@@ -79,7 +79,7 @@ function All(): JSX.Element {
 function Queue(): JSX.Element {
   const list = operations.value;
   const room = { minHeight: `${workHeight.value}px` };
-  if (!list) return <div style={room}><Loading rows={3} /></div>;
+  if (!list) return <div style={room} />;
   if (list.length === 0) return <p class="waits soft" style={room}><span>{w.idle}. {w.idleMore}</span></p>;
   return <Rows items={inOrder(list)} height={workHeight.value} label={w.now} row={(item) => <Work of={item} />} />;
 }
