@@ -182,13 +182,7 @@ mod tests {
         let pace = Arc::new(Pace::new(0, false, move || said.send(()).unwrap()));
         let worker = {
             let pace = Arc::clone(&pace);
-            std::thread::spawn(move || {
-                let mut points = 0u64;
-                while pace.point().is_ok() {
-                    points += 1;
-                }
-                points
-            })
+            std::thread::spawn(move || while pace.point().is_ok() {})
         };
         pace.set(Order::Hold);
         heard.recv().unwrap();
@@ -196,7 +190,7 @@ mod tests {
         pace.set(Order::Hold);
         heard.recv().unwrap();
         pace.set(Order::End);
-        assert!(worker.join().unwrap() > 0);
+        worker.join().unwrap();
     }
 
     #[test]

@@ -89,11 +89,7 @@ pub(super) fn read(source: &mut Source<'_>, headers: &mut Headers) -> io::Result
                         track.codec = codec(&name[..got]);
                     }
                 }
-                0x4282 => {
-                    if source.bytes::<4>(found.body)?.as_ref() == Some(b"webm") {
-                        headers.format = "webm";
-                    }
-                }
+                0x4282 if source.bytes::<4>(found.body)?.as_ref() == Some(b"webm") => headers.format = "webm",
                 _ => {}
             }
         }

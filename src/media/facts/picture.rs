@@ -25,7 +25,7 @@ pub(super) fn jpeg(source: &mut Source<'_>, headers: &mut Headers) -> io::Result
                 headers.pixels(half(7), half(5));
                 break;
             }
-            0xd8 | 0xd9 | 0xda => break,
+            0xd8..=0xda => break,
             _ => at += 2 + u64::from(u16::from_be_bytes([head[2], head[3]])).max(2),
         }
     }
