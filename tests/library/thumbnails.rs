@@ -130,11 +130,16 @@ fn c6_without_ffmpeg_it_is_said_and_nothing_is_marked() {
     assert!(stats["thumbnails_trouble"].as_str().unwrap().starts_with("failed to find"), "{stats}");
 }
 
+/// How long it would sleep: of this run alone.
+fn seconds() -> u32 {
+    100_000 + std::process::id()
+}
+
 /// A program that calls itself ffmpeg, and hangs with a child.
 fn hanging(night: &Night) {
     let path = night.path("ffmpeg");
     // Confined, it has three descriptors and one more: no shell works with so few.
-    fs::write(&path, "#!/usr/bin/perl\nfork; exec 'sleep', '700';\n").unwrap();
+    fs::write(&path, format!("#!/usr/bin/perl\nfork; exec 'sleep', '{}';\n", seconds())).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     // As root it is nobody, who has to come here.
     fs::set_permissions(night.path(""), fs::Permissions::from_mode(0o755)).unwrap();
@@ -143,7 +148,10 @@ fn hanging(night: &Night) {
 /// Processes that sleep as those of [`hanging`] do.
 fn sleepers() -> usize {
     let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter(|entry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x00700\x00")).count()
+    all.filter(|entry| {
+        fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == format!("sleep\0{}\0", seconds()).as_bytes())
+    })
+    .count()
 }
 
 #[test]
