@@ -148,6 +148,12 @@ const ROUTES: &str = "
     POST operations/backup/verify
     GET backups
     DELETE backups/{name}
+    POST operations/library/populate
+    POST operations/thumbnails/regenerate
+    POST operations/integrity/verify
+    GET library
+    GET library/{id}
+    GET library/{id}/thumbnail
     POST operations/custom/{name}
     POST operations/test
     GET notifications
