@@ -16,7 +16,8 @@ CREATE TRIGGER context_gone AFTER DELETE ON row WHEN old.kind = 'incident' BEGIN
     DELETE FROM context WHERE incident = old.id;
 END;
 
--- How often each rule recognised an event, for ever, and when last. `count` of the records in sum.
+-- How often each rule recognised an event, for ever, and when last. `count` of the records in sum. A figure must never hold up a record:
+-- one that is no JSON, or lacks something, is not counted.
 CREATE TABLE rule_hit (
     rule    TEXT PRIMARY KEY,
     count   INTEGER NOT NULL,
@@ -24,8 +25,11 @@ CREATE TABLE rule_hit (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO rule_hit (rule, count, last_at)
     SELECT json ->> '$.rule', sum(json ->> '$.count'), max(json ->> '$.at') FROM record
-    WHERE json ->> '$.kind' = 'error' GROUP BY 1;
-CREATE TRIGGER rule_hit AFTER INSERT ON record WHEN new.json ->> '$.kind' = 'error' BEGIN
+    WHERE json_valid(json) AND json ->> '$.kind' = 'error' AND json ->> '$.rule' IS NOT NULL AND json ->> '$.at' IS NOT NULL
+    GROUP BY 1 HAVING sum(json ->> '$.count') IS NOT NULL;
+CREATE TRIGGER rule_hit AFTER INSERT ON record
+WHEN json_valid(new.json) AND new.json ->> '$.kind' = 'error' AND new.json ->> '$.rule' IS NOT NULL
+    AND new.json ->> '$.at' IS NOT NULL AND new.json ->> '$.count' IS NOT NULL BEGIN
     INSERT INTO rule_hit (rule, count, last_at) VALUES (new.json ->> '$.rule', new.json ->> '$.count', new.json ->> '$.at')
     ON CONFLICT DO UPDATE SET count = count + excluded.count, last_at = max(last_at, excluded.last_at);
 END;
