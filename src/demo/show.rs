@@ -94,6 +94,10 @@ async fn acts(stage: &mut Stage, args: &DemoArgs, screen: &Screen, tally: &mut T
         screen.row(&row);
         tally.count(&row);
     }
+    if !args.json {
+        screen
+            .say(&format!("\nThe library: every file that was saved, checked.\n{}", stage.library().await.trim_end()));
+    }
     if args.once {
         return Ok(());
     }

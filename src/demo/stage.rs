@@ -26,6 +26,8 @@ pub const ALERT_BOT: &str = "logmedic_alerts_bot";
 const TICK: Duration = Duration::from_millis(25);
 /// How long the agent may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long a look at the few files of the show may take.
+const LIBRARY_LIMIT: Duration = Duration::from_secs(30);
 /// The end of the agent's output that is shown when it died.
 const TAIL: usize = 2_000;
 
@@ -124,6 +126,23 @@ impl Stage {
         let text = String::from_utf8_lossy(&text);
         let link = text.split_whitespace().find(|word| word.starts_with("http://") && word.contains("/setup#"))?;
         Some(link.to_owned())
+    }
+
+    /// What the agent knows of the files that were saved: looked for, checked and listed, as a user would.
+    pub async fn library(&self) -> String {
+        let mut said = String::new();
+        for words in [&["populate", "--wait"][..], &["verify", "--wait"], &["list"]] {
+            let mut command = Command::new(&self.space.program);
+            command.args(["--config".as_ref(), self.space.config().as_os_str()]).arg("library").args(words);
+            command.env_remove("LOGMEDIC_CONFIG").stdin(Stdio::null()).kill_on_drop(true);
+            match tokio::time::timeout(LIBRARY_LIMIT, command.output()).await {
+                Ok(Ok(output)) => said.push_str(&String::from_utf8_lossy(&output.stdout)),
+                // The faults are what the show is about; this is an encore.
+                Ok(Err(error)) => said.push_str(&format!("failed to run logmedic library: {error}\n")),
+                Err(_) => said.push_str("logmedic library did not answer in time\n"),
+            }
+        }
+        said
     }
 
     fn last_words(&self) -> String {
