@@ -7,6 +7,11 @@ mod fake;
 mod harness;
 #[path = "telegram/kill.rs"]
 mod kill;
+#[path = "telegram/press.rs"]
+mod press;
+#[allow(dead_code)]
+#[path = "agent/rig.rs"]
+mod rig;
 
 use std::time::{Duration, Instant};
 

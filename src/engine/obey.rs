@@ -30,20 +30,16 @@ impl State {
     /// Whether memory holds what an order is about, and else where it is stored.
     #[must_use]
     pub fn lacks(&self, order: &Order) -> Option<(RowKind, Id)> {
+        if let Some(incident) = order.incident() {
+            return (!self.cases.contains_key(&incident)).then_some((RowKind::Incident, incident));
+        }
         match order {
-            Order::Retry { incident, .. }
-            | Order::Acknowledge { incident, .. }
-            | Order::Silence { incident, .. }
-            | Order::Approve { incident, .. }
-            | Order::Reject { incident, .. } => {
-                (!self.cases.contains_key(incident)).then_some((RowKind::Incident, *incident))
-            }
             Order::Damaged(news) => {
                 let job = news.job.filter(|job| self.jobs.get(*job).is_none())?;
                 Some((RowKind::Job, job))
             }
             Order::RetryJob { job, .. } => self.jobs.get(*job).is_none().then_some((RowKind::Job, *job)),
-            Order::RegisterJob(_) => None,
+            _ => None,
         }
     }
 
@@ -77,12 +73,22 @@ impl State {
                 }
                 let (by, reason) = (words(&by), words(&reason));
                 let at = self.now.wall;
-                self.note_order(incident, "silence", &by, Some(reason.clone()).filter(|text| !text.is_empty()));
+                let why = Some(reason.clone()).filter(|text| !text.is_empty());
+                let who = by.clone();
                 out.push(Effect::Silence(Box::new(Silence { incident, class, subject, by, reason, at, until })));
+                self.note_order(incident, "silence", &who, why, out);
                 Ok(incident)
             }
             Order::Approve { incident, by } => self.approve(incident, &by, out),
             Order::Reject { incident, by } => self.reject(incident, &by, out),
+            Order::Seen { revision, order } => {
+                if let Some(id) = order.incident()
+                    && self.known(id)?.revision != revision
+                {
+                    return Err(OrderError::Changed);
+                }
+                self.obey(*order, out)
+            }
             Order::Damaged(news) => self.damaged(*news, out),
             Order::RegisterJob(new) => self.register(*new),
             Order::RetryJob { job, by } => self.retry_job(job, &by, out),
@@ -93,18 +99,26 @@ impl State {
         self.cases.get(&id).ok_or_else(|| OrderError::Missing(format!("incident {id}")))
     }
 
-    /// Writes into the case who ordered what.
-    fn note_order(&mut self, id: Id, order: &str, by: &str, reason: Option<String>) {
+    /// Writes into the case who ordered what, and has it shown to those who were told of the case.
+    fn note_order(&mut self, id: Id, order: &str, by: &str, reason: Option<String>, out: &mut Vec<Effect>) {
         let at = self.now.wall;
         if let Some(case) = self.cases.get_mut(&id) {
             case.ordered(Ordered { order: order.to_owned(), by: words(by), at, reason });
             self.dirty.cases.insert(id);
         }
+        self.show_order(id, out);
+    }
+
+    /// A new revision of what people were told: no news to most channels, but a live message shows who decided.
+    fn show_order(&mut self, id: Id, out: &mut Vec<Effect>) {
+        if self.cases.get(&id).is_some_and(|case| case.revision > 0 && !case.is_probe()) {
+            self.tell(id, out);
+        }
     }
 
     fn retry(&mut self, id: Id, by: &str, out: &mut Vec<Effect>) -> Result<Id, OrderError> {
         let done = self.retry_of(id, by, out)?;
-        self.note_order(id, "retry", by, None);
+        self.note_order(id, "retry", by, None, out);
         Ok(done)
     }
 
@@ -158,8 +172,8 @@ impl State {
         // The first one counts: an answer that is sent twice changes nothing.
         if case.acknowledged.is_none() {
             case.acknowledged = Some(by.clone());
-            self.note_order(id, "acknowledge", &by.by, None);
-            out.push(Effect::Acknowledged { incident: id, by });
+            out.push(Effect::Acknowledged { incident: id, by: by.clone() });
+            self.note_order(id, "acknowledge", &by.by, None, out);
         }
         Ok(id)
     }
@@ -183,6 +197,7 @@ impl State {
         (case.mode, case.due) = (Mode::Auto, None);
         // The system is asked again: hours may lie between the question and this word.
         self.look(id, out);
+        self.show_order(id, out);
         Ok(id)
     }
 

@@ -46,6 +46,13 @@ pub enum Order {
         /// Who.
         by: String,
     },
+    /// An order about what somebody was shown: followed only while the incident stands as that revision of its notice told it.
+    Seen {
+        /// The revision that was shown.
+        revision: u64,
+        /// What is ordered.
+        order: Box<Order>,
+    },
     /// A download that a program tells of.
     RegisterJob(Box<NewJob>),
     /// A file was proven bad.
@@ -57,6 +64,22 @@ pub enum Order {
         /// Who.
         by: String,
     },
+}
+
+impl Order {
+    /// The incident it is about, where it is about one.
+    #[must_use]
+    pub fn incident(&self) -> Option<Id> {
+        match self {
+            Self::Retry { incident, .. }
+            | Self::Acknowledge { incident, .. }
+            | Self::Silence { incident, .. }
+            | Self::Approve { incident, .. }
+            | Self::Reject { incident, .. } => Some(*incident),
+            Self::Seen { order, .. } => order.incident(),
+            Self::RegisterJob(_) | Self::Damaged(_) | Self::RetryJob { .. } => None,
+        }
+    }
 }
 
 /// A download as a program registers it.
@@ -85,6 +108,9 @@ pub enum OrderError {
     /// It is not in a state in which this can be done.
     #[error("{0}")]
     Conflict(String),
+    /// It is not any more as it was shown to whoever orders.
+    #[error("it has changed since that was shown; look at it again")]
+    Changed,
     /// The engine has stopped.
     #[error("logmedic is stopping")]
     Stopped,

@@ -353,8 +353,10 @@ pub fn sending(tx: &Transaction<'_>, name: &str, items: &[Item]) -> rusqlite::Re
 /// What SQLite failed with.
 pub fn sent(tx: &Transaction<'_>, name: &str, items: &[(Item, bool, Option<i64>)], now: i64) -> rusqlite::Result<()> {
     for (item, reminder, repeat_at) in items {
+        // What is worked on again since it was sent has not ended for this channel either.
         tx.prepare_cached(
-            "UPDATE post SET state = 'sent', revision = ?3, loud = ?4, ended = ?5, rings = ?6, last_sent = ?7, attempts = 0,
+            "UPDATE post SET state = 'sent', revision = ?3, loud = ?4,
+             ended = ?5 AND coalesce((SELECT n.ended FROM notification n WHERE n.id = ?2), 1), rings = ?6, last_sent = ?7, attempts = 0,
              unsure = 0, error = NULL, repeats = CASE WHEN ?8 THEN repeats + 1 ELSE repeats END,
              repeat_at = CASE WHEN EXISTS (SELECT 1 FROM notification n WHERE n.id = ?2 AND n.acknowledged_at IS NULL)
              THEN ?9 END WHERE channel = ?1 AND id = ?2",

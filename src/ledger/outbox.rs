@@ -303,6 +303,75 @@ pub fn notice(connection: &Connection, key: &str) -> rusqlite::Result<Option<(i6
         .optional()
 }
 
+/// What a person ordered about an incident.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Ordered {
+    /// `retry`, `acknowledge`, `silence`, `approve`, `reject`.
+    pub order: String,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: chrono::DateTime<chrono::Utc>,
+}
+
+/// What people ordered about the incident of a notice, oldest first; nothing for other notices.
+///
+/// # Errors
+/// What SQLite failed with.
+pub fn orders(connection: &Connection, key: &str) -> rusqlite::Result<Vec<Ordered>> {
+    let json: Option<Option<String>> = connection
+        .prepare_cached("SELECT json ->> '$.orders' FROM row WHERE kind = 'incident' AND id = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    // What a newer logmedic wrote is not shown.
+    Ok(json.flatten().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+/// What is not over, of a kind of rows: how many, how many of them wait for approval, and the newest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// How many.
+    pub count: u64,
+    /// How many wait for a person's word.
+    pub waiting: u64,
+    /// Their rows: those that wait for a word first, then the newest.
+    pub rows: Vec<String>,
+}
+
+/// Which rows of a kind are not over, as SQL says it.
+const INCIDENTS: &str = "kind = 'incident' AND json ->> '$.ended_at' IS NULL";
+const JOBS: &str = "kind = 'job' AND json ->> '$.state' IN ('queued', 'processing')";
+
+/// Incidents that are not over, at most `limit` of them in full.
+///
+/// # Errors
+/// What SQLite failed with.
+pub fn open_incidents(connection: &Connection, limit: u32) -> rusqlite::Result<Unfinished> {
+    unfinished(connection, INCIDENTS, limit)
+}
+
+/// Downloads that are under way, at most `limit` of them in full.
+///
+/// # Errors
+/// What SQLite failed with.
+pub fn active_jobs(connection: &Connection, limit: u32) -> rusqlite::Result<Unfinished> {
+    unfinished(connection, JOBS, limit)
+}
+
+fn unfinished(connection: &Connection, which: &str, limit: u32) -> rusqlite::Result<Unfinished> {
+    let waits = "coalesce(json ->> '$.phase.on' = 'approval', 0)";
+    let (count, waiting) = connection.query_row(
+        &format!("SELECT count(*), coalesce(sum({waits}), 0) FROM row WHERE {which}"),
+        [],
+        |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs())),
+    )?;
+    let rows = connection
+        .prepare(&format!("SELECT json FROM row WHERE {which} ORDER BY {waits} DESC, id DESC LIMIT ?1"))?
+        .query_map([limit], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Unfinished { count, waiting, rows })
+}
+
 /// The notices that a digest tells, in order.
 ///
 /// # Errors

@@ -43,6 +43,32 @@ impl Rendered {
         Self { text: self.text.lines().next().unwrap_or_default().to_owned(), entities: Vec::new() }
     }
 
+    /// Changes when what is shown, or what can be pressed below it, changes.
+    #[must_use]
+    pub fn fingerprint_with(&self, buttons: &str) -> i64 {
+        if buttons.is_empty() {
+            return self.fingerprint();
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.fingerprint(), buttons).hash(&mut hasher);
+        hasher.finish().cast_signed()
+    }
+
+    /// The same with another text as its last line.
+    #[must_use]
+    pub(super) fn with_last(self, line: Self) -> Self {
+        let mut draft = Draft { text: self.text, entities: self.entities };
+        draft.cut(TEXT_LIMIT.saturating_sub(utf16_len(&line.text) + 1));
+        draft.entities.truncate(ENTITY_LIMIT.saturating_sub(line.entities.len()));
+        draft.text.push('\n');
+        let before = utf16_len(&draft.text);
+        draft.text.push_str(&line.text);
+        draft
+            .entities
+            .extend(line.entities.into_iter().map(|entity| MessageEntity { offset: entity.offset + before, ..entity }));
+        draft.done()
+    }
+
     /// The same with a last line.
     #[must_use]
     pub fn with_last_line(self, line: &str) -> Self {

@@ -5,12 +5,15 @@
 //! Triggers put every notice into the notification centre, from where [`Channels`] deliver to webhooks, mail and browsers:
 //! `schedule` decides (pure), `note` words it (pure), `deliver` sends.
 
+mod answer;
 mod channel;
 mod check;
 mod compose;
+mod control;
 mod deliver;
 mod email;
 mod judge;
+mod listen;
 mod note;
 mod plan;
 mod presets;
@@ -29,7 +32,9 @@ mod webhook;
 pub use channel::{ChannelSettings, EmailSettings, Preset, PushSettings, Way, WebhookSettings, full};
 pub use check::{Check, CheckReport, check};
 pub use compose::Rendered;
+pub use control::{Deed, Press, buttons};
 pub use deliver::{ChannelPace, Channels};
+pub use listen::{Obey, Refusal, listen};
 pub use note::{Note, Why, trial};
 pub use push::hash as push_hash;
 pub use quiet::{Quiet, Zone};

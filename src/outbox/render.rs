@@ -2,6 +2,7 @@
 
 use super::compose::{Draft, Rendered, Style};
 use super::texts::{Part, Texts, parts};
+use crate::ledger::outbox::Ordered;
 use crate::vocab::{Class, Level, Notice, OutcomeResult, Severity, Stage, StepTold, Story, Strategy, redact};
 
 /// Bounds in UTF-16 units; together they stay far below 4096.
@@ -102,6 +103,26 @@ fn incident(draft: &mut Draft, story: &Story, texts: &Texts) {
         draft.line();
         draft.hostile(Style::Pre, text, QUOTE);
     }
+}
+
+/// Who ordered what, when. Who it is may be the name of an account, chosen by whoever has it.
+pub(super) fn ordered(order: &Ordered, texts: &Texts) -> Rendered {
+    let mut draft = Draft::default();
+    for part in parts(texts.get("line.ordered")) {
+        match part {
+            Part::Text(text) => draft.push(Style::Plain, text),
+            Part::Word("what") => draft.push(Style::Plain, &order_word(&order.order, texts)),
+            Part::Word("by") => draft.hostile(Style::Code, &order.by, SOURCE),
+            Part::Word(_) => draft.push(Style::Plain, &order.at.format("%Y-%m-%d %H:%M UTC").to_string()),
+        }
+    }
+    draft.done()
+}
+
+/// What was ordered, in words; a newer logmedic may know more orders.
+pub(super) fn order_word(order: &str, texts: &Texts) -> String {
+    let key = format!("ordered.{order}");
+    if texts.has(&key) { texts.get(&key).to_owned() } else { word(order) }
 }
 
 fn sentence(draft: &mut Draft, text: &str) {

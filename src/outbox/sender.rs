@@ -108,10 +108,7 @@ pub async fn tell_now(settings: &TelegramSettings, notice: &Notice) -> usize {
         .unwrap_or_else(|_| Texts::shipped(settings.language));
     let Ok(telegram) = Telegram::new(settings) else { return 0 };
     let message = render(notice, &texts);
-    let calls = settings
-        .admins
-        .iter()
-        .map(|&chat| telegram.deliver(chat, How::Post { reply_to: None, silent: false }, &message));
+    let calls = settings.admins.iter().map(|&chat| telegram.deliver(chat, How::loud(), &message, None));
     let verdicts = futures_util::future::join_all(calls).await;
     verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Arrived(_))).count()
 }
@@ -195,7 +192,7 @@ impl Shared {
         match self.next(chat).await {
             Ok(Next::Rest(rest)) => rest,
             Ok(Next::Call(job)) => {
-                let verdict = self.telegram.deliver(job.target, job.how, &job.message).await;
+                let verdict = self.telegram.deliver(job.target, job.how, &job.message, job.keyboard.clone()).await;
                 let after = self.settle(&job, &verdict).await;
                 self.after(chat, after, &verdict, failures, rng)
             }

@@ -45,6 +45,8 @@ pub struct TelegramSettings {
     pub templates_dir: Option<PathBuf>,
     /// Hours in which messages come without a sound, but for what is critical.
     pub quiet: Option<Quiet>,
+    /// Whether admins may press buttons and ask: only with a bot of its own, whose messages nobody else reads.
+    pub control: bool,
     /// Incidents that never were this severe are not told.
     pub min_severity: Severity,
     /// How fast, and when to group.
@@ -86,6 +88,8 @@ pub struct Pace {
     pub limited: Duration,
     /// How long a stop waits for the last messages.
     pub drain: Duration,
+    /// How long Telegram may keep a question for news open; 50 s are the most it does.
+    pub poll: Duration,
 }
 
 impl Default for Pace {
@@ -107,6 +111,7 @@ impl Default for Pace {
             dead_retry: seconds(86_400),
             limited: seconds(30),
             drain: seconds(5),
+            poll: seconds(50),
         }
     }
 }

@@ -3,20 +3,25 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Offset as _, TimeZone as _, Utc};
+use teloxide::types::{InlineKeyboardButton, InlineKeyboardButtonKind, InlineKeyboardMarkup};
 
 use super::compose::Rendered;
+use super::control::{Press, buttons};
 use super::judge::Verdict;
 use super::plan::{Plan, View, plan};
-use super::render::{digest, render};
+use super::render::{digest, ordered, render};
 use super::settings::TelegramSettings;
 use super::telegram::How;
 use super::texts::Texts;
-use crate::ledger::outbox::{self as table, DIGEST};
+use crate::ledger::outbox::{self as table, DIGEST, Ordered};
 use crate::ledger::rusqlite::{self, Connection, Transaction};
-use crate::vocab::Severity;
+use crate::vocab::{Notice, Severity};
 
 /// Steps of planning in one transaction; each groups, rings or skips at least one notice.
 const ROUNDS: usize = 200;
+
+/// So many orders of people are shown below a message.
+const ORDERS_SHOWN: usize = 3;
 
 /// One call that is about to be made; its row says `sending`.
 #[derive(Clone, Debug)]
@@ -26,6 +31,7 @@ pub(super) struct Job {
     pub(super) key: String,
     pub(super) how: How,
     pub(super) message: Rendered,
+    pub(super) keyboard: Option<InlineKeyboardMarkup>,
     shown: i64,
     plain: bool,
     told: Vec<(String, i64)>,
@@ -87,6 +93,33 @@ pub(super) fn take(
     Ok(None)
 }
 
+/// The buttons below a message.
+fn keys(notice: &Notice, orders: &[Ordered], texts: &Texts) -> Option<InlineKeyboardMarkup> {
+    let taken_over = orders.iter().any(|one| one.order == "acknowledge");
+    let key = |press: Press| {
+        InlineKeyboardButton::callback(texts.get(&format!("button.{}", press.deed.as_str())), press.data())
+    };
+    let rows = buttons(notice, taken_over);
+    (!rows.is_empty())
+        .then(|| InlineKeyboardMarkup::new(rows.into_iter().map(|row| row.into_iter().map(key).collect::<Vec<_>>())))
+}
+
+/// The data of all buttons: what the fingerprint of a message needs of them.
+fn pressed(keyboard: Option<&InlineKeyboardMarkup>) -> String {
+    let keys = keyboard.into_iter().flat_map(|keyboard| keyboard.inline_keyboard.iter().flatten());
+    keys.filter_map(|key| match &key.kind {
+        InlineKeyboardButtonKind::CallbackData(data) => Some(data.as_str()),
+        _ => None,
+    })
+    .collect()
+}
+
+/// The message with who ordered what, the latest last.
+fn decided(message: Rendered, orders: &[Ordered], texts: &Texts) -> Rendered {
+    let skipped = orders.len().saturating_sub(ORDERS_SHOWN);
+    orders.iter().skip(skipped).fold(message, |message, one| message.with_last(ordered(one, texts)))
+}
+
 /// Whether people want to be left alone now.
 fn is_quiet(settings: &TelegramSettings, now: i64) -> bool {
     let now = DateTime::from_timestamp_millis(now);
@@ -107,6 +140,7 @@ fn prepare(
     now: i64,
 ) -> rusqlite::Result<Option<Job>> {
     let delivery = table::delivery(tx, chat, key)?.unwrap_or_default();
+    let mut keyboard = None;
     let (told, critical, mut message) = if key.starts_with(DIGEST) {
         let members = table::members(tx, chat, key)?;
         let told = members.iter().map(|(key, revision, _)| (key.clone(), *revision)).collect();
@@ -116,13 +150,16 @@ fn prepare(
     } else {
         let Some((revision, notice)) = table::notice(tx, key)? else { return Ok(None) };
         let critical = notice.as_ref().is_some_and(|notice| notice.severity == Severity::Critical);
-        (vec![(key.to_owned(), revision)], critical, notice.map(|notice| render(&notice, texts)))
+        let orders = table::orders(tx, key)?;
+        keyboard = notice.as_ref().filter(|_| settings.control).and_then(|notice| keys(notice, &orders, texts));
+        let message = notice.map(|notice| decided(render(&notice, texts), &orders, texts));
+        (vec![(key.to_owned(), revision)], critical, message)
     };
     table::sending(tx, chat, key)?;
     if delivery.plain {
         message = message.map(|message| message.first_line());
     }
-    let shown = message.as_ref().map_or(0, Rendered::fingerprint);
+    let shown = message.as_ref().map_or(0, |message| message.fingerprint_with(&pressed(keyboard.as_ref())));
     let (Some(message), true) = (&message, delivery.message_id.is_none() || shown != delivery.shown) else {
         // The same text, or a notice that a newer logmedic wrote: nothing to show.
         table::skipped(tx, chat, key, &told)?;
@@ -138,7 +175,7 @@ fn prepare(
         message = message.with_last_line(texts.get("line.repeat"));
     }
     let target = table::chat(tx, chat)?.target;
-    Ok(Some(Job { chat, target, key: key.to_owned(), how, message, shown, plain: delivery.plain, told }))
+    Ok(Some(Job { chat, target, key: key.to_owned(), how, message, keyboard, shown, plain: delivery.plain, told }))
 }
 
 /// Writes down what came of a call.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use teloxide::net::default_reqwest_settings;
 use teloxide::payloads::{EditMessageTextSetters as _, SendMessageSetters as _};
 use teloxide::requests::Requester as _;
-use teloxide::types::{ChatId, LinkPreviewOptions, MessageId, ReplyParameters};
+use teloxide::types::{ChatId, InlineKeyboardMarkup, LinkPreviewOptions, MessageId, ReplyParameters};
 use teloxide::{Bot, RequestError};
 
 use super::compose::Rendered;
@@ -29,6 +29,13 @@ pub(super) enum How {
     Amend(i32),
 }
 
+impl How {
+    /// A new message with a sound, that answers none.
+    pub(super) const fn loud() -> Self {
+        Self::Post { reply_to: None, silent: false }
+    }
+}
+
 /// A bot with a client of its own. Never printed: `Bot`'s `Debug` shows the token.
 pub(super) struct Telegram {
     pub(super) bot: Bot,
@@ -40,6 +47,14 @@ impl Telegram {
     /// When the TLS setup of this system is unusable.
     pub(super) fn new(settings: &TelegramSettings) -> Result<Self, reqwest::Error> {
         let Pace { call, .. } = settings.pace;
+        Self::patient(settings, call)
+    }
+
+    /// One whose calls may take so long.
+    ///
+    /// # Errors
+    /// When the TLS setup of this system is unusable.
+    pub(super) fn patient(settings: &TelegramSettings, call: Duration) -> Result<Self, reqwest::Error> {
         // Half of the call's time, so that "cannot connect" is told apart from "no answer".
         let mut client = default_reqwest_settings()
             .timeout(call)
@@ -59,8 +74,14 @@ impl Telegram {
         Ok(Self { bot, call })
     }
 
-    /// Sends or edits one message, and judges the answer.
-    pub(super) async fn deliver(&self, chat: i64, how: How, message: &Rendered) -> Verdict {
+    /// Sends or edits one message, and judges the answer. Without a keyboard, an edit takes away what was there.
+    pub(super) async fn deliver(
+        &self,
+        chat: i64,
+        how: How,
+        message: &Rendered,
+        keyboard: Option<InlineKeyboardMarkup>,
+    ) -> Verdict {
         let preview = LinkPreviewOptions {
             is_disabled: true,
             url: None,
@@ -81,15 +102,22 @@ impl Telegram {
                         request = request
                             .reply_parameters(ReplyParameters::new(MessageId(old)).allow_sending_without_reply());
                     }
+                    if let Some(keyboard) = keyboard {
+                        request = request.reply_markup(keyboard);
+                    }
                     request.await.map(|message| Some(message.id.0))
                 }
-                How::Amend(id) => self
-                    .bot
-                    .edit_message_text(ChatId(chat), MessageId(id), text)
-                    .entities(entities)
-                    .link_preview_options(preview)
-                    .await
-                    .map(|_| None),
+                How::Amend(id) => {
+                    let mut request = self
+                        .bot
+                        .edit_message_text(ChatId(chat), MessageId(id), text)
+                        .entities(entities)
+                        .link_preview_options(preview);
+                    if let Some(keyboard) = keyboard {
+                        request = request.reply_markup(keyboard);
+                    }
+                    request.await.map(|_| None)
+                }
             }
         };
         match self.within(call).await {

@@ -162,7 +162,7 @@ impl From<OrderError> for Problem {
         let detail = error.to_string();
         match error {
             OrderError::Missing(_) => Self::missing("not_found", detail),
-            OrderError::Conflict(_) => Self::conflict("not_in_this_state", detail),
+            OrderError::Conflict(_) | OrderError::Changed => Self::conflict("not_in_this_state", detail),
             OrderError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail),
         }
     }

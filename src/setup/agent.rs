@@ -193,6 +193,10 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let sweeper = tokio::spawn(records::sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
         .map(|settings| tokio::spawn(outbox::run(ledger.clone(), settings, Arc::clone(&owed), stop_sending.clone())));
+    let pressed = policy::telegram(&loaded).filter(|settings| settings.control).map(|settings| {
+        let obey = super::control::obey(people.clone(), ledger.clone());
+        tokio::spawn(outbox::listen(ledger.clone(), settings, obey, stop_reading.clone()))
+    });
     // After the Telegram sender: without it, this one lets old notices go.
     let deliverer = tokio::spawn(channels.clone().run(Arc::clone(&owed), stop_sending.clone()));
 
@@ -234,6 +238,9 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     stop_reading.cancel();
     let _ = (readers.await, watcher.await, prober.await);
     tended.ended().await;
+    if let Some(pressed) = pressed {
+        let _ = pressed.await;
+    }
     let _ = intake.await;
     stop_engine.cancel();
     let died = match engine {

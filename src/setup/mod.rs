@@ -8,6 +8,7 @@ pub mod cli;
 mod client;
 pub mod commands;
 pub mod config;
+mod control;
 pub mod dispatch;
 mod dotenv;
 mod forget;

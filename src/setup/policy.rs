@@ -166,6 +166,8 @@ pub fn telegram(loaded: &Loaded) -> Option<TelegramSettings> {
         language: language(loaded),
         templates_dir: telegram.templates.as_ref().map(|dir| dir.path.clone()),
         quiet: telegram.quiet.as_deref().and_then(|text| Quiet::parse(text).ok()),
+        // A group (a negative number) is told, but only a person presses.
+        control: !telegram.shared && telegram.admins.iter().any(|admin| *admin > 0),
         min_severity: telegram.min_severity,
         pace: Pace::default(),
     })

@@ -67,6 +67,26 @@ async fn e2_the_end_of_what_was_told_before_a_silence_is_told_in_it_without_a_so
 }
 
 #[tokio::test]
+async fn e2_what_is_worked_on_again_is_told_again_when_it_ends() {
+    let (_dir, receiver, running) = start(rules()).await;
+    running.put(vec![incident("a", 1, ended(OutcomeResult::Exhausted))]).await;
+    receiver.until("its end", |got| got.len() == 1).await;
+    // The answer to that message is written down.
+    let sent = "SELECT count(*) FROM post WHERE state = 'sent'";
+    let written = async {
+        while running.ledger.read(|db| db.query_row(sent, [], |row| row.get::<_, i64>(0))).unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), written).await.unwrap();
+    running.put(vec![incident("a", 2, Stage::Working)]).await;
+    running.put(vec![incident("a", 3, ended(OutcomeResult::Healed))]).await;
+    let got = receiver.until("its second end", |got| got.len() == 2).await;
+    running.stop().await;
+    assert_eq!(ids(&got), ["a.1", "a.3"]);
+}
+
+#[tokio::test]
 async fn e2_what_still_goes_on_when_a_silence_ends_is_told_again() {
     let (_dir, receiver, running) = start(rules()).await;
     running.put(vec![incident("a", 1, Stage::Working)]).await;

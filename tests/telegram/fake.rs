@@ -14,6 +14,9 @@ use tokio::sync::watch;
 
 pub const TOKEN: &str = "123456:TESTtestTESTtestTESTtestTESTtest123";
 
+/// Another bot at the same server.
+pub const OTHER_TOKEN: &str = "654321:TESTtestTESTtestTESTtestTESTtest123";
+
 /// No wait of these tests takes longer than this unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -47,6 +50,11 @@ pub struct Inner {
     pub chats: HashMap<i64, BTreeMap<i64, Value>>,
     scripts: HashMap<i64, VecDeque<Answer>>,
     next_id: i64,
+    /// What was pressed and said, until somebody has asked for what comes behind it.
+    updates: Vec<Value>,
+    next_update: i64,
+    /// Where another program has this bot's messages sent.
+    pub webhook: &'static str,
     pub complaints: Vec<String>,
 }
 
@@ -71,7 +79,15 @@ impl Inner {
                 "can_connect_to_business": false, "has_main_web_app": false})),
             "getchat" => ok(json!({"id": chat, "type": "private", "first_name": "Ana", "accent_color_id": 0,
                 "max_reaction_count": 11})),
-            "sendchataction" => ok(json!(true)),
+            "sendchataction" | "answercallbackquery" => ok(json!(true)),
+            "getwebhookinfo" => {
+                ok(json!({"url": self.webhook, "has_custom_certificate": false, "pending_update_count": 0}))
+            }
+            "getupdates" => {
+                let from = call.body["offset"].as_i64().unwrap_or(0);
+                self.updates.retain(|update| update["update_id"].as_i64().unwrap() >= from);
+                ok(json!(self.updates))
+            }
             "sendmessage" => {
                 self.next_id += 1;
                 let id = self.next_id;
@@ -83,7 +99,8 @@ impl Inner {
                 let Some(old) = self.chats.entry(chat).or_default().get_mut(&id) else {
                     return error(400, "Bad Request: message to edit not found");
                 };
-                if old["text"] == call.body["text"] && old["entities"] == call.body["entities"] {
+                let same = |field: &str| old[field] == call.body[field];
+                if same("text") && same("entities") && same("reply_markup") {
                     return error(
                         400,
                         "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
@@ -164,6 +181,29 @@ impl Fake {
         self.with(|inner| inner.scripts.entry(chat).or_default().extend(answers));
     }
 
+    /// Somebody presses or says something.
+    pub fn push(&self, mut update: Value) {
+        self.with(|inner| {
+            inner.next_update += 1;
+            update["update_id"] = inner.next_update.into();
+            inner.updates.push(update);
+        });
+        self.changed.send_replace(());
+    }
+
+    /// What is there for a poll; waits as long as the poll asks when there is nothing.
+    async fn poll(&self, call: &Call) -> String {
+        let mut changed = self.changed.subscribe();
+        let end = tokio::time::Instant::now() + Duration::from_secs(call.body["timeout"].as_u64().unwrap_or(0));
+        loop {
+            let (_, answer) = self.with(|inner| inner.carry_out(call));
+            let some = answer["result"].as_array().is_some_and(|found| !found.is_empty());
+            if some || tokio::time::timeout_at(end, changed.changed()).await.is_err() {
+                return answer.to_string();
+            }
+        }
+    }
+
     pub fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
         look(&mut self.inner.lock().unwrap())
     }
@@ -201,7 +241,7 @@ async fn answer(State(fake): State<Fake>, uri: Uri, body: String) -> Response {
     let (code, text) = {
         let mut inner = fake.inner.lock().unwrap();
         inner.calls.push(call.clone());
-        if token != TOKEN {
+        if token != TOKEN && token != OTHER_TOKEN {
             (401, Some(json!({"ok": false, "error_code": 401, "description": "Unauthorized"}).to_string()))
         } else {
             let scripted = inner.scripts.get_mut(&chat).and_then(VecDeque::pop_front).unwrap_or(Answer::Real);
@@ -229,6 +269,7 @@ async fn answer(State(fake): State<Fake>, uri: Uri, body: String) -> Response {
         }
     };
     fake.changed.send_replace(());
+    let text = if code == 200 && call.method == "getupdates" { Some(fake.poll(&call).await) } else { text };
     match text {
         Some(text) => (StatusCode::from_u16(code).unwrap(), text).into_response(),
         None => std::future::pending().await,

@@ -45,6 +45,7 @@ pub fn settings(fake: &Fake, admins: &[i64], pace: Pace) -> TelegramSettings {
         language: Lang::En,
         templates_dir: None,
         quiet: None,
+        control: false,
         min_severity: Severity::Warning,
         pace,
     }

@@ -44,8 +44,7 @@ pub(super) async fn all(config: &Config) -> Vec<Finding> {
         return findings;
     };
     if alerts.shared {
-        let detail =
-            "alerts use the download bot's token: logmedic then only sends, it cannot read buttons or commands";
+        let detail = "alerts use the download bot's token: logmedic then only sends, without buttons and commands, because two programs cannot read one bot's messages";
         findings.push(Finding::warn(
             "alerts",
             detail,
@@ -60,8 +59,32 @@ pub(super) async fn all(config: &Config) -> Vec<Finding> {
         let remedy = "write admins = [YOUR_ID] under [telegram] (ask @userinfobot for it), or set ADMIN_ID";
         findings.push(Finding::warn("admins", "nobody is named who gets alerts", remedy));
     }
+    if !alerts.shared && !alerts.admins.is_empty() {
+        findings.extend(buttons(&alerts.api_url, token, &alerts.admins).await);
+    }
     findings.extend(join_all(alerts.admins.iter().map(|admin| chat(&alerts.api_url, token, *admin))).await);
     findings
+}
+
+/// Whether what is pressed will be heard. `getUpdates` itself is not tried: it would cut off the agent that runs.
+async fn buttons(url: &str, token: &Secret, admins: &[i64]) -> Option<Finding> {
+    if admins.iter().all(|admin| *admin < 0) {
+        let detail = "only groups are in [telegram] admins: there are no buttons and no commands";
+        return Some(Finding::warn(
+            "buttons",
+            detail,
+            "add the number of each person who may press (ask @userinfobot for it)",
+        ));
+    }
+    // Who does not answer is told of by the other checks.
+    let Answer::Good(info) = call(url, token, "getWebhookInfo", &[]).await else { return None };
+    if info.get("url").and_then(Json::as_str).is_some_and(|url| !url.is_empty()) {
+        let detail =
+            "another program takes the messages of the alert bot (a webhook is set): buttons and commands do nothing";
+        let remedy = "give logmedic a bot of its own ([telegram] token_file), or end the webhook (deleteWebhook)";
+        return Some(Finding::warn("buttons", detail, remedy));
+    }
+    Some(Finding::ok("buttons", "the alert bot is logmedic's own: buttons and commands of the admins are obeyed"))
 }
 
 async fn download_bot(url: &str, token: &Secret) -> Vec<Finding> {
