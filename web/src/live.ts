@@ -47,6 +47,13 @@ export function onLoad(load: () => void): () => void {
   return () => loaders.delete(load);
 }
 
+let doubt: () => void = () => {};
+
+/** Called whenever a connection ended or was not to be had: the session may be over, or the role another. */
+export function onLost(call: () => void): void {
+  doubt = call;
+}
+
 let wanted = false;
 let socket: WebSocket | null = null;
 let attempts = 0;
@@ -121,6 +128,7 @@ function lost(gone: WebSocket): void {
   if (!wanted) return;
   if (state.value === "live" || awaySince.value === null) awaySince.value = Date.now();
   state.value = "away";
+  doubt();
   const wait = WAITS_MS[Math.min(attempts, WAITS_MS.length - 1)] ?? 1_500;
   attempts += 1;
   // Not all pages at the same instant.

@@ -98,6 +98,17 @@ function listen(): void {
 }
 listen();
 
+/** Finds out whether the person is still here, and what they may do now. */
+async function check(): Promise<void> {
+  try {
+    const me = await api.get<Me>("auth/me");
+    if (session.value.state === "in") session.value = { state: "in", me };
+  } catch (error) {
+    if (error instanceof api.Problem && error.status === 401) leave();
+  }
+}
+live.onLost(() => void check());
+
 /** Finds out who is here, and begins to listen when somebody is. */
 export async function begin(): Promise<void> {
   try {
