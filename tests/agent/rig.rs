@@ -91,6 +91,8 @@ impl Night {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logmedic"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.args(args).env_clear().env("PATH", path).env("HOME", self.dir.path()).current_dir(self.dir.path());
+        // As root it would else be the machine's own.
+        command.env("XDG_STATE_HOME", self.path("xdg"));
         if self.path("config.toml").exists() {
             command.env("LOGMEDIC_CONFIG", self.path("config.toml"));
         }
