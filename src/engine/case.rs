@@ -68,7 +68,7 @@ pub struct Case {
     /// Who has seen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<By>,
-    /// What people ordered about it, oldest first; the latest `ORDERS_MAX`.
+    /// What people ordered about it, oldest first; the latest twenty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<Ordered>,
 }
