@@ -9,6 +9,7 @@ use super::SignalKind;
 use super::captures::NAMES;
 use super::event::{Level, Part, Place};
 use super::fragments::{Fragments, MAX_PATTERN, Wrong as WrongFragment};
+use super::literal::{Literal, Reach};
 use super::pattern::{Pattern, Wrong};
 use crate::vocab::{Class, Severity};
 
@@ -105,6 +106,8 @@ pub(super) struct Entry {
     pub(super) at: At,
     pub(super) level: Option<Level>,
     pub(super) fallback: bool,
+    /// Asked only where a rule behind it claims, whatever texts it needs.
+    pub(super) late: bool,
     pub(super) about: String,
     pub(super) pattern: Pattern,
 }
@@ -121,6 +124,11 @@ pub(super) struct Content {
 }
 
 impl Entry {
+    /// The texts by which it is found; `None`: it has none, or is not to be found by them.
+    pub(super) fn texts(&self) -> Option<&[(Literal, Reach)]> {
+        if self.late { None } else { self.pattern.needs() }
+    }
+
     /// The text its pattern sees.
     pub(super) fn sees<'a>(&self, part: &Part<'a>) -> &'a [u8] {
         match self.at {
@@ -145,7 +153,7 @@ impl Entry {
 
 const PACK_KEYS: &[&str] = &["at", "level", "needs"];
 const RULE_KEYS: &[&str] = &["id", "class", "severity", "pattern", "about", "enabled", "on", "at", "level", "fallback"];
-const IGNORE_KEYS: &[&str] = &["id", "pattern", "about", "enabled", "on", "at", "level"];
+const IGNORE_KEYS: &[&str] = &["id", "pattern", "about", "enabled", "on", "at", "level", "late"];
 const SIGNAL_KEYS: &[&str] = &["id", "means", "pattern", "about", "enabled", "on", "at", "level"];
 const TABLES: &[(&str, &[&str])] = &[("rule", RULE_KEYS), ("ignore", IGNORE_KEYS), ("signal", SIGNAL_KEYS)];
 
@@ -390,6 +398,7 @@ impl Reader<'_> {
             at: fields.at()?.unwrap_or(self.at),
             level: fields.level()?.unwrap_or(self.level),
             fallback: fields.flag("fallback")?.unwrap_or(false),
+            late: fields.flag("late")?.unwrap_or(false),
             about: fields.text("about")?.unwrap_or_default().to_owned(),
             pattern,
         }))

@@ -311,6 +311,6 @@ fn info(entry: &Entry) -> RuleInfo {
         severity,
         pattern: entry.pattern.as_str().to_owned(),
         about: entry.about.clone(),
-        slow: entry.pattern.needs().is_none(),
+        slow: entry.texts().is_none(),
     }
 }

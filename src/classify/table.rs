@@ -53,7 +53,7 @@ impl Index {
         let mut needed: Vec<(&Literal, Use)> = Vec::new();
         let (mut slow, mut slow_ignores) = (Vec::new(), Vec::new());
         for (number, entry) in (0..).zip(entries) {
-            match entry.pattern.needs() {
+            match entry.texts() {
                 Some(texts) => {
                     needed.extend(texts.iter().map(|(text, reach)| (text, Use { entry: number, reach: *reach })));
                 }
