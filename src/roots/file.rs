@@ -239,36 +239,45 @@ impl RootPath {
     /// # Errors
     /// When something else stands in the way, or logmedic may not.
     pub fn make_directories(&self) -> Result<u32, Error> {
-        let mut made = 0;
-        let mut above: Option<Facts> = None;
-        for step in self.chain() {
-            let (_, facts) = match step.pin("make") {
-                Err(Error::Missing(_)) if !step.is_root() => {
-                    let (parent, name) = step.above("make")?;
-                    match nix::sys::stat::mkdirat(parent.as_fd(), name.as_str(), Mode::S_IRWXU) {
-                        Ok(()) => made += 1,
-                        Err(Errno::EEXIST) => {} // The bot was faster.
-                        Err(errno) => return Err(Error::of("make", &step.to_string(), errno)),
-                    }
-                    step.pin("make")?
-                }
-                other => other?,
-            };
-            if facts.kind != FileKind::Directory {
-                return Err(Error::Refused(Refusal::new(format!("{step} is not a directory"))));
+        // Up to the first that is there and finished, mostly the one above.
+        let mut chain = self.chain();
+        let mut below = Vec::new();
+        let (mut parent, mut above) = loop {
+            let Some(step) = chain.pop() else { return Ok(0) };
+            match step.pin("make") {
+                Ok((_, facts)) if facts.kind != FileKind::Directory => return Err(step.no_directory()),
+                Ok((fd, facts)) if step.is_root() || !is_unfinished(&facts) => break (fd, facts),
+                Ok(_) => below.push(step),
+                Err(Error::Missing(_)) if !step.is_root() => below.push(step),
+                Err(error) => return Err(error),
             }
-            let facts = step.finish_directory(facts, above)?;
-            above = Some(facts);
+        };
+        let mut made = 0;
+        while let Some(step) = below.pop() {
+            match nix::sys::stat::mkdirat(parent.as_fd(), step.name().as_str(), Mode::S_IRWXU) {
+                Ok(()) => made += 1,
+                // Unfinished, or the bot was faster.
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(Error::of("make", &step.to_string(), errno)),
+            }
+            let (fd, facts) = step.pin("make")?;
+            if facts.kind != FileKind::Directory {
+                return Err(step.no_directory());
+            }
+            above = step.finish_directory(facts, &above)?;
+            parent = fd;
         }
         Ok(made)
     }
 
+    fn no_directory(&self) -> Error {
+        Error::Refused(Refusal::new(format!("{self} is not a directory")))
+    }
+
     /// A directory as [`Self::make_directories`] leaves it before the last step: ours and closed to everybody.
     /// Found like this after a crash, it is finished too.
-    fn finish_directory(&self, facts: Facts, above: Option<Facts>) -> Result<Facts, Error> {
-        let own = nix::unistd::geteuid().as_raw();
-        let Some(above) = above.filter(|_| facts.mode & 0o777 == 0o700 && facts.uid == own) else { return Ok(facts) };
-        if self.relative().starts_with(super::OWN_DIRECTORY) {
+    fn finish_directory(&self, facts: Facts, above: &Facts) -> Result<Facts, Error> {
+        if !is_unfinished(&facts) || self.relative().starts_with(super::OWN_DIRECTORY) {
             return Ok(facts);
         }
         let policy = self.policy();
@@ -316,4 +325,9 @@ impl RootPath {
             read_only: stat.flags().contains(FsFlags::ST_RDONLY),
         })
     }
+}
+
+/// Ours and closed to everybody, as a directory is before it gets its owner and mode.
+fn is_unfinished(facts: &Facts) -> bool {
+    facts.mode & 0o777 == 0o700 && facts.uid == nix::unistd::geteuid().as_raw()
 }
