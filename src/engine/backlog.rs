@@ -11,16 +11,22 @@ pub(super) fn latest(changes: Vec<Change>) -> Vec<Change> {
         .rev()
         .filter(|change| match change {
             Change::Row { kind, id, .. } | Change::DropRow { kind, id } => {
-                seen.insert((*kind, String::new(), id.clone()))
+                seen.insert((kind.to_string(), String::new(), id.clone()))
             }
-            Change::Notice(notice) => seen.insert(("notice", String::new(), notice.key.clone())),
+            Change::Notice(notice) => seen.insert(("notice".into(), String::new(), notice.key.clone())),
             Change::Checkpoint { stream, checkpoint } => {
-                seen.insert(("checkpoint", checkpoint.source.clone(), stream.clone()))
+                seen.insert(("checkpoint".into(), checkpoint.source.clone(), stream.clone()))
             }
-            Change::DropCheckpoint { source, stream } => seen.insert(("checkpoint", source.clone(), stream.clone())),
+            Change::DropCheckpoint { source, stream } => {
+                seen.insert(("checkpoint".into(), source.clone(), stream.clone()))
+            }
             // Only for the story: the first that is let go.
             Change::Context { .. } | Change::Around(_) => false,
-            Change::Record { .. } | Change::Unclassified(_) | Change::Silence(_) | Change::Acknowledged { .. } => true,
+            Change::Record { .. }
+            | Change::Unclassified(_)
+            | Change::Silence(_)
+            | Change::Acknowledged { .. }
+            | Change::Announced(_) => true,
         })
         .collect();
     kept.reverse();

@@ -2,6 +2,7 @@
 //!
 //! Everything that belongs together commits together ([`Ledger::write`]). Readers use their own connection.
 
+mod ahead;
 pub mod audit;
 pub mod backup;
 pub mod channels;
@@ -98,6 +99,7 @@ pub struct Ledger {
     path: Arc<PathBuf>,
     writer: Arc<Mutex<Writer>>,
     reader: Arc<Mutex<Connection>>,
+    ahead: Arc<Mutex<ahead::Ahead>>,
     commits: watch::Sender<u64>,
     _lock: Arc<std::fs::File>,
 }
@@ -119,6 +121,7 @@ impl Ledger {
         let fail = |source| Error::Sqlite { path: path.clone(), source };
         let mut connection = Connection::open(&path).map_err(fail)?;
         schema::prepare(&mut connection, &path)?;
+        let ahead = Arc::new(Mutex::new(Self::open_ahead(&mut connection, &path)?));
         let reader = Connection::open_with_flags(
             &path,
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -127,7 +130,8 @@ impl Ledger {
         reader.busy_timeout(schema::BUSY).map_err(fail)?;
         let writer = Arc::new(Mutex::new(Writer { connection, force: None }));
         let commits = watch::Sender::new(0);
-        Ok(Self { path: Arc::new(path), writer, reader: Arc::new(Mutex::new(reader)), commits, _lock: Arc::new(lock) })
+        let (path, reader) = (Arc::new(path), Arc::new(Mutex::new(reader)));
+        Ok(Self { path, writer, reader, ahead, commits, _lock: Arc::new(lock) })
     }
 
     /// Runs `work` in one transaction, off the runtime, and commits it to the disk; an error rolls all of it back.

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params, params_from_iter};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::vocab::{Class, Level, Notice, rfc3339};
@@ -221,7 +221,7 @@ pub fn acknowledge(tx: &Transaction<'_>, id: &str, by: &str, now: DateTime<Utc>)
 }
 
 /// A class and subject of which nobody is told for a while.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Silence {
     /// What goes wrong.
     pub class: String,

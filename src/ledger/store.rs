@@ -1,9 +1,13 @@
 //! Commits what one turn of the engine changed, all together, and reads it back at the next start.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use chrono::{DateTime, Utc};
+use std::path::Path;
 
+use super::ahead::Ahead;
 use super::notifications::{self, Silence};
 use super::{Error, Force, Ledger, outbox, story};
 use crate::acquire::Checkpoint;
@@ -18,16 +22,19 @@ const UNCLASSIFIED_KEPT: u32 = 500;
 /// How many jobs the engine gets back at its start: as many as it keeps in memory.
 const JOBS_READ: u32 = 2_000;
 
+/// The fact that says which announcement the database has.
+const ANNOUNCED: &str = "announced";
+
 /// How many ended incidents stay in the database.
 const INCIDENTS_KEPT: u32 = 10_000;
 
 /// One change. All changes of a turn commit in one transaction, or none does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Change {
     /// Remember a row.
     Row {
         /// What kind.
-        kind: &'static str,
+        kind: Cow<'static, str>,
         /// Which.
         id: String,
         /// The thing itself.
@@ -36,7 +43,7 @@ pub enum Change {
     /// Forget a row.
     DropRow {
         /// What kind.
-        kind: &'static str,
+        kind: Cow<'static, str>,
         /// Which.
         id: String,
     },
@@ -87,10 +94,12 @@ pub enum Change {
         /// The stream's key within it.
         stream: String,
     },
+    /// With these changes the database has what [`Ledger::announce`] wrote down under this number.
+    Announced(u64),
 }
 
 /// Events that read like errors and are alike, though no rule knows them.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unclassified {
     /// The source that said so.
     pub source: String,
@@ -123,6 +132,36 @@ impl Ledger {
     /// When the database refuses; then none of them was made.
     pub fn commit_untold(&self, force: Force, changes: &[Change]) -> Result<(), Error> {
         self.write_untold(force, |tx| changes.iter().try_for_each(|change| apply(tx, change)))
+    }
+
+    /// Writes down changes that announce something, so that it may begin before they are committed. They must be committed next, with
+    /// what this returns; when that does not happen any more, [`Ledger::open`] does it at the next start. `None`: they cannot be
+    /// announced, commit them first.
+    #[must_use]
+    pub fn announce(&self, changes: &[Change]) -> Option<Change> {
+        self.ahead.lock().ok()?.put(changes).map(Change::Announced)
+    }
+
+    /// Commits what was announced and did not reach the database.
+    pub(super) fn open_ahead(connection: &mut Connection, path: &Path) -> Result<Ahead, Error> {
+        let sqlite = |source| Error::Sqlite { path: path.into(), source };
+        let known = connection
+            .query_row("SELECT value FROM meta WHERE name = ?1", [ANNOUNCED], |row| row.get::<_, String>(0))
+            .optional()
+            .map_err(sqlite)?;
+        let known = known.and_then(|number| number.parse().ok()).unwrap_or(0);
+        let file = path.with_file_name("ahead");
+        let io = |source| Error::Io { path: file.clone(), source };
+        let (ahead, lacking) = Ahead::open(&file, known).map_err(io)?;
+        let Some(changes) = lacking else { return Ok(ahead) };
+        let number = known.saturating_add(1);
+        let commit = |connection: &mut Connection| {
+            let tx = connection.transaction()?;
+            changes.iter().chain([&Change::Announced(number)]).try_for_each(|change| apply(&tx, change))?;
+            tx.commit()
+        };
+        commit(connection).map_err(sqlite)?;
+        Ok(Ahead::open(&file, number).map_err(io)?.0)
     }
 
     /// A row of the engine's state.
@@ -211,7 +250,7 @@ impl Ledger {
             if known >= sql(seq) {
                 return Ok(false);
             }
-            let number = Change::Row { kind: "engine", id: "seq".into(), json: seq.to_string() };
+            let number = Change::Row { kind: "engine".into(), id: "seq".into(), json: seq.to_string() };
             apply(tx, &number).map(|()| true)
         })
         .await
@@ -286,6 +325,9 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
         Change::DropCheckpoint { source, stream } => {
             tx.prepare_cached("DELETE FROM checkpoint WHERE source = ?1 AND stream = ?2")?.execute((source, stream))
         }
+        Change::Announced(number) => tx
+            .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?
+            .execute((ANNOUNCED, number.to_string())),
     }
     .map(drop)
 }

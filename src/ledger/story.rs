@@ -98,7 +98,7 @@ mod tests {
         let ledger = Ledger::open(dir.path()).unwrap();
         let keep = |around: Around| Change::Context { incident: "1".into(), around: Box::new(around) };
         let renew = |around: Around| Change::Around(Box::new(around));
-        let row = Change::Row { kind: "incident", id: "1".into(), json: "{}".into() };
+        let row = Change::Row { kind: "incident".into(), id: "1".into(), json: "{}".into() };
         ledger
             .commit(Force::Later, &[row, keep(at(5, &[])), renew(at(5, &["after"])), renew(at(6, &["stray"]))])
             .unwrap();
