@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::assemble::RawEvent;
 use crate::classify::{Hit, Rules};
+use crate::ledger::store::Change;
 use crate::vocab::{Around, Body, Record, printable, redact, shorten};
 
 /// Events before that are kept: what the bot was about to do mostly stands in the last two or three.
@@ -40,7 +41,8 @@ const OPEN: usize = 8;
 /// Lines after an event that do not come within this time are not waited for.
 const PATIENCE: TimeDelta = TimeDelta::seconds(2);
 
-/// What the loop remembers of all sources until a record is made of it: folded records come a second later.
+/// What the loop remembers of all sources until a record is made of it (folded records come a second later), and of records until it
+/// hears of it.
 const KEPT: usize = 128;
 
 /// Looks at what passes in one stream.
@@ -170,37 +172,73 @@ fn whole(text: &[u8]) -> String {
     format!("{head}\n…\n{tail}")
 }
 
-/// What was said around the latest recognised events of all sources, until a record is made of one.
+/// What was said around the latest recognised events of all sources, and the latest records of whose events that is not known yet.
 #[derive(Debug, Default)]
-pub struct Said(VecDeque<Around>);
+pub struct Said {
+    heard: VecDeque<Around>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// The event of a record.
+#[derive(Debug)]
+struct Waiting {
+    incident: String,
+    source: String,
+    file: Option<String>,
+    offset: u64,
+    at: DateTime<Utc>,
+}
+
+impl Waiting {
+    fn is_of(&self, around: &Around) -> bool {
+        around.offset == self.offset && around.at == self.at && around.source == self.source && around.file == self.file
+    }
+}
 
 impl Said {
-    /// Takes in what a witness saw. Returns what is known better than before.
-    pub fn hear(&mut self, seen: Vec<Around>) -> Vec<Around> {
-        let mut better = Vec::new();
+    /// Takes in what a witness saw. Returns what is to be written: that of a record that waited for it, and what is known better than
+    /// before.
+    pub fn hear(&mut self, seen: Vec<Around>) -> Vec<Change> {
+        let mut changes = Vec::new();
         for around in seen {
-            if let Some(known) = self.0.iter_mut().find(|known| known.same_place(&around)) {
+            if let Some(known) = self.heard.iter_mut().find(|known| known.same_place(&around)) {
                 known.clone_from(&around);
-                better.push(around);
+                changes.push(Change::Around(Box::new(around)));
                 continue;
             }
-            if self.0.len() == KEPT {
-                self.0.pop_front();
+            if let Some(place) = self.waiting.iter().rposition(|waiting| waiting.is_of(&around))
+                && let Some(waiting) = self.waiting.remove(place)
+            {
+                changes.push(Change::Context { incident: waiting.incident, around: Box::new(around.clone()) });
             }
-            self.0.push_back(around);
+            push(&mut self.heard, around);
         }
-        better
+        changes
     }
 
-    /// What was said around the event of this record.
-    #[must_use]
-    pub fn of(&self, record: &Record) -> Option<&Around> {
+    /// What was said around the event of this record; when that is not known, it waits for it.
+    pub fn around(&mut self, record: &Record) -> Option<Change> {
         let Body::Error { source, file, offset, .. } = &record.body else { return None };
-        let same = |known: &&Around| {
-            known.offset == *offset && known.at == record.at && known.source == *source && known.file == *file
+        let waiting = Waiting {
+            incident: record.incident.to_string(),
+            source: source.clone(),
+            file: file.clone(),
+            offset: *offset,
+            at: record.at,
         };
-        self.0.iter().rev().find(same)
+        let Some(around) = self.heard.iter().rev().find(|known| waiting.is_of(known)) else {
+            push(&mut self.waiting, waiting);
+            return None;
+        };
+        Some(Change::Context { incident: waiting.incident, around: Box::new(around.clone()) })
     }
+}
+
+fn push<T>(kept: &mut VecDeque<T>, new: T) {
+    if kept.len() == KEPT {
+        kept.pop_front();
+    }
+    kept.push_back(new);
 }
 
 #[cfg(test)]
@@ -252,7 +290,8 @@ mod tests {
         assert_eq!(after[0].after, (22..27).map(|number| format!("line {number}")).collect::<Vec<_>>());
         let mut said = Said::default();
         assert!(said.hear(first).is_empty());
-        assert_eq!(said.hear(after.clone()), after);
+        let better = said.hear(after.clone());
+        assert!(matches!(better.as_slice(), [Change::Around(around)] if **around == after[0]), "{better:?}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl State {
             }
         }
         match step {
-            Step::Act { .. } if step.fetches() && !ready => self.wait_before_attempt(id, None),
+            Step::Act { .. } if step.fetches() && !ready => self.wait_before_attempt(id, None, out),
             Step::Act { .. } => self.act(id, out),
             Step::Await { ask } => self.hold_on(id, ask, &answer.detail, out),
             Step::Fallback { .. } => self.fallback(id, &answer.detail, out),
@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Waits before the next attempt: the backoff, or what the server asked for.
-    fn wait_before_attempt(&mut self, id: Id, named: Option<Duration>) {
+    fn wait_before_attempt(&mut self, id: Id, named: Option<Duration>, out: &mut Vec<Effect>) {
         let random = self.rng.unit();
         let Some(case) = self.cases.get_mut(&id) else { return };
         // What the server asked for in the log counts from the moment the line was written, and once.
@@ -146,6 +146,11 @@ impl State {
             (until - self.now.wall).to_std().unwrap_or_default()
         });
         let wait = delay(&self.policy.retry, case.attempt + case.carry.min(8) + 1, named.or(asked), random);
+        // What was just seen need not be looked at again.
+        if wait.is_zero() && !case.ready {
+            case.ready = true;
+            return self.act(id, out);
+        }
         self.wait(id, wait);
     }
 
@@ -246,7 +251,7 @@ impl State {
             let detail = format!("{detail} (attempt {attempts} of {attempts})");
             return self.end(id, OutcomeResult::Exhausted, detail, None, out);
         }
-        self.wait_before_attempt(id, named);
+        self.wait_before_attempt(id, named, out);
         self.tell(id, out);
     }
 

@@ -246,16 +246,18 @@ impl Intake {
         let mut witness = std::mem::take(&mut place.witness);
         let event = [event];
         let at = date(&event[0], self.zone, now);
-        witness.pass(place.of(book), &event, 0, found.hit.as_ref(), at, now);
-        let [event] = event;
-        let source = place.source.clone();
-        self.show(&source, &event, &found, at);
-        let items = items(found, &event, self.zone, now);
-        witness.over(vec![event]);
-        if let Some(place) = self.streams.get_mut(&stream) {
-            place.witness = witness;
-        }
-        self.send(stream, items).await
+        let (hit, source) = (found.hit.clone(), place.source.clone());
+        self.show(&source, &event[0], &found, at);
+        let items = items(found, &event[0], self.zone, now);
+        self.send(stream, items).await?;
+        // What stands around it is told when the repair has begun.
+        tokio::task::yield_now().await;
+        let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
+        witness.pass(place.of(book), &event, 0, hit.as_ref(), at, now);
+        witness.over(event.into());
+        let said = witness.is_ready();
+        place.witness = witness;
+        if said { self.send(stream, Vec::new()).await } else { Some(()) }
     }
 
     async fn close(&mut self, stream: StreamId) -> Option<()> {

@@ -40,16 +40,7 @@ pub(super) fn glance(state: &mut State, healer: &Healer, effects: &mut Vec<Effec
             continue;
         };
         drop(effects.remove(at));
-        for effect in state.step(Input::Finished { task, output }, now) {
-            if let Effect::Save(row) = &effect {
-                // The later state of the same thing is the one that counts.
-                effects
-                    .retain(|known| !matches!(known, Effect::Save(old) if (old.kind, &old.id) == (row.kind, &row.id)));
-            }
-            effects.push(effect);
-        }
-        // Some before this place may be gone.
-        at = 0;
+        effects.extend(state.take_in(Input::Finished { task, output }, now));
     }
 }
 
@@ -74,18 +65,16 @@ pub(super) fn begin(
     here: bool,
 ) -> Option<TaskOutput> {
     let pausable = repair.is_pausable();
-    let mut ticket = hands.operations.admit(described(repair, case, pausable), token.clone());
-    let Hands { healer, answers, elsewhere, stop, .. } = hands;
-    let id = task.id;
-    let granted = ticket.granted();
-    if here
-        && granted
-        && let Some(output) = healer.act_at_once(repair)
-    {
+    let Hands { operations, healer, answers, elsewhere, stop } = hands;
+    // To announce it would take longer than it takes itself.
+    let done = if here && operations.is_free(Kind::Repair) { healer.act_at_once(repair) } else { None };
+    let mut ticket = operations.admit(described(repair, case, pausable), token.clone());
+    if let Some(output) = done {
         token.cancel();
         return Some(closed(ticket, output, &stop));
     }
-    if task.work.is_brief() && granted {
+    let id = task.id;
+    if task.work.is_brief() && ticket.granted() {
         // Begins before this turn is committed; what it finds is not looked at before.
         let done = healer.run_brief(task, token.clone(), &elsewhere);
         tokio::spawn(async move {

@@ -182,9 +182,10 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         let now = this.now();
         let mut effects = Vec::new();
         for input in inputs {
-            effects.extend(this.state.step(input, now));
+            effects.extend(this.state.take_in(input, now));
         }
         repairs::glance(&mut this.state, &this.parts.healer, &mut effects, now);
+        this.state.save(&mut effects);
         this.carry_out(effects, changes);
         if let Some(heard) = this.heard.take() {
             this.parts.metrics.detected(heard.elapsed());
@@ -288,15 +289,14 @@ impl Loop {
                         incident: record.incident.to_string(),
                         json: json_text(serde_json::to_string(&record).unwrap_or_default()),
                     });
-                    changes.extend(self.said.of(&record).map(|around| Change::Context {
-                        incident: record.incident.to_string(),
-                        around: Box::new(around.clone()),
-                    }));
+                    changes.extend(self.said.around(&record));
                     self.parts.metrics.record(&record);
                     records.push(*record);
                 }
-                Effect::Save(row) => changes.push(Change::Row { kind: row.kind.as_str(), id: row.id, json: row.json }),
-                Effect::Forget { kind, id } => changes.push(Change::DropRow { kind: kind.as_str(), id }),
+                Effect::Save(row) => {
+                    changes.push(Change::Row { kind: row.kind.as_str().into(), id: row.id, json: row.json })
+                }
+                Effect::Forget { kind, id } => changes.push(Change::DropRow { kind: kind.as_str().into(), id }),
                 Effect::Notify(notice) => {
                     owed = true;
                     changes.push(Change::Notice(notice));
@@ -313,10 +313,23 @@ impl Loop {
             }
         }
         let writes = !changes.is_empty() || !self.backlog.is_empty();
-        let waited = self.commit(force(&later), changes);
-        for effect in later {
-            self.begin(effect);
+        let force = force(&later);
+        // What begins now is written down before, by the shortest way.
+        let mut announced = later.iter().any(begins) && force == Force::Later && self.backlog.is_empty();
+        if announced {
+            let announcement = self.parts.ledger.announce(&changes);
+            announced = announcement.is_some();
+            changes.extend(announcement);
         }
+        let begin = |this: &mut Self| later.into_iter().for_each(|effect| this.begin(effect));
+        let waited = if announced {
+            begin(self);
+            self.commit(force, changes)
+        } else {
+            let waited = self.commit(force, changes);
+            begin(self);
+            waited
+        };
         if writes {
             self.parts.ledger.tell();
         }
@@ -527,12 +540,20 @@ fn silence_of(silence: super::Silence) -> Silence {
 /// A repair that moves a file aside, and an order to the bot, must not begin before its announcement is on the disk. Others
 /// are asked about again: they begin as soon as a crash of this program cannot take the announcement back.
 fn force(effects: &[Effect]) -> Force {
-    let begins = |effect: &Effect| match effect {
+    let unseen = |effect: &Effect| match effect {
         Effect::Start(task) => matches!(&task.work, Work::Act(repair) if !repair.shows_itself()),
+        _ => begins(effect),
+    };
+    if effects.iter().any(unseen) { Force::Now } else { Force::Later }
+}
+
+/// Whether something is changed in the system by this.
+fn begins(effect: &Effect) -> bool {
+    match effect {
+        Effect::Start(task) => matches!(task.work, Work::Act(_)),
         Effect::Bot { .. } => true,
         _ => false,
-    };
-    if effects.iter().any(begins) { Force::Now } else { Force::Later }
+    }
 }
 
 /// The date to the millisecond, as records show it.
@@ -574,7 +595,7 @@ fn note_bot(vitals: &Vitals, event: &BotEvent) {
 
 fn take_batch(batch: Batch, said: &mut Said, changes: &mut Vec<Change>) -> Option<Input> {
     changes.extend(batch.progress);
-    changes.extend(said.hear(batch.around).into_iter().map(|around| Change::Around(Box::new(around))));
+    changes.extend(said.hear(batch.around));
     (!batch.items.is_empty()).then_some(Input::Observed { source: batch.source, file: batch.file, items: batch.items })
 }
 

@@ -105,6 +105,13 @@ impl State {
 
     /// Takes in one input. The effects must be carried out in order: the durable ones in one transaction first.
     pub fn step(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        let mut out = self.take_in(input, now);
+        self.save(&mut out);
+        out
+    }
+
+    /// The same without the rows of what changed: those of several inputs are the matter of one [`State::save`], which must follow.
+    pub fn take_in(&mut self, input: Input, now: Now) -> Vec<Effect> {
         self.now = now;
         let mut out = Vec::new();
         match input {
@@ -118,7 +125,6 @@ impl State {
             Input::Order { ticket, order, row } => self.ordered(ticket, order, row.as_ref(), &mut out),
         }
         self.run_due(&mut out);
-        self.save_dirty(&mut out);
         out
     }
 
@@ -215,7 +221,7 @@ impl State {
             self.write_folds(id, true, &mut out);
         }
         self.save_jobs();
-        self.save_dirty(&mut out);
+        self.save(&mut out);
         out
     }
 
@@ -231,7 +237,8 @@ impl State {
         self.set_wake(id, None);
     }
 
-    fn save_dirty(&mut self, out: &mut Vec<Effect>) {
+    /// Adds the rows of what changed since the last time.
+    pub fn save(&mut self, out: &mut Vec<Effect>) {
         for (id, other) in self.jobs.take_joined() {
             self.clocks.forget(id);
             out.push(Effect::Forget { kind: RowKind::Job, id: id.to_string() });

@@ -164,6 +164,13 @@ impl Operations {
         self.inner.start.elapsed()
     }
 
+    /// Whether work of this kind would begin at once.
+    #[must_use]
+    pub fn is_free(&self, kind: Kind) -> bool {
+        let core = self.core();
+        !core.stopping && core.queue.is_empty() && self.inner.settings.limits.admit(&core.busy, kind)
+    }
+
     /// Takes in work that its caller does, and gives it a slot at once where one is free. `end` is cancelled when somebody
     /// ends the operation. Nothing waits here; it is written down shortly after.
     #[must_use]
