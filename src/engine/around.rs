@@ -329,4 +329,25 @@ mod tests {
         let text = whole(format!("head {} cause", "x".repeat(60_000)).as_bytes());
         assert!(text.starts_with("head ") && text.ends_with(" cause") && text.chars().count() < 4_010);
     }
+
+    #[test]
+    fn f5_a_record_waits_for_what_was_said_around_its_event() {
+        let (rules, mut witness, mut said) = (rules(), Witness::default(), Said::default());
+        let record = |offset: u64| -> Record {
+            let id = "01J00000000000000000000000";
+            serde_json::from_value(serde_json::json!({
+                "schema": crate::vocab::SCHEMA, "id": id, "seq": 1, "at": at(0), "observed_at": at(0), "incident": id,
+                "class": "permission", "subject": { "kind": "file", "value": "/m/a.mp4" }, "kind": "error",
+                "severity": "error", "rule": "t.denied", "source": "bot", "file": "bot.log", "offset": offset,
+                "text": "denied: /m/a.mp4", "count": 1, "captures": {}, "truncated": false,
+            }))
+            .unwrap()
+        };
+        assert!(said.around(&record(0)).is_none());
+        assert!(said.around(&record(7)).is_none());
+        let seen = pass(&mut witness, &rules, vec![event(0, "denied: /m/a.mp4")], at(0));
+        let late = said.hear(seen.clone());
+        assert!(matches!(late.as_slice(), [Change::Context { around, .. }] if **around == seen[0]), "{late:?}");
+        assert!(matches!(said.around(&record(0)), Some(Change::Context { around, .. }) if *around == seen[0]));
+    }
 }

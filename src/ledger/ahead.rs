@@ -90,6 +90,7 @@ fn read(file: &File) -> io::Result<Option<(u64, Vec<u8>)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Force, Ledger};
 
     fn row(id: &str) -> Change {
         Change::Row { kind: "engine".into(), id: id.into(), json: "{\"a\":\"\\u0007\"}".into() }
@@ -129,9 +130,10 @@ mod tests {
         let ends = HEAD + u32::from_le_bytes(new[16..20].try_into().unwrap()) as usize;
         for cut in 0..=ends {
             let torn = [&new[..cut], &old[cut..]].concat();
-            std::fs::write(&path, torn).unwrap();
+            std::fs::write(&path, &torn).unwrap();
+            let is_whole = torn[..ends] == new[..ends];
             let back = ids(Ahead::open(&path, 1).unwrap().1);
-            assert_eq!(back, if cut == ends { &["new"][..] } else { &[] }, "{cut}");
+            assert_eq!(back, if is_whole { &["new"][..] } else { &[] }, "{cut}");
         }
     }
 
@@ -141,5 +143,30 @@ mod tests {
         let (mut ahead, _) = Ahead::open(&dir.path().join("ahead"), 0).unwrap();
         let row = Change::Row { kind: "engine".into(), id: "x".into(), json: "x".repeat(MOST) };
         assert_eq!(ahead.put(&[row]), None);
+    }
+
+    #[test]
+    fn a12_what_was_announced_is_in_the_database_after_a_crash_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = |seq| Change::Record { seq, incident: "i".into(), json: format!("{{\"seq\":{seq}}}") };
+        let open = || Ledger::open(dir.path()).unwrap();
+        let seqs = |ledger: &Ledger| -> Vec<u64> {
+            ledger.records_after(0, 10).unwrap().into_iter().map(|(seq, _)| seq).collect()
+        };
+        let ledger = open();
+        let announced = ledger.announce(&[record(1)]).unwrap();
+        assert_eq!(seqs(&ledger), [0; 0], "nothing is committed yet");
+        ledger.commit(Force::Later, &[record(1), announced]).unwrap();
+        let _ = ledger.announce(&[record(2)]).unwrap();
+        drop(ledger);
+        // Again and again, as after further crashes.
+        for _ in 0..2 {
+            assert_eq!(seqs(&open()), [1, 2]);
+        }
+        let ledger = open();
+        let announced = ledger.announce(&[record(3)]).unwrap();
+        ledger.commit(Force::Later, &[record(3), announced]).unwrap();
+        drop(ledger);
+        assert_eq!(seqs(&open()), [1, 2, 3]);
     }
 }

@@ -105,7 +105,7 @@ mod tests {
         ledger.commit(Force::Later, &[keep(at(100, &[])), keep(at(200, &["x"]))]).unwrap();
         let seen = ledger.read(|db| around(db, "1")).unwrap();
         assert_eq!(seen, [("first".into(), at(5, &["after"])), ("latest".into(), at(200, &["x"]))]);
-        let gone = Change::DropRow { kind: "incident", id: "1".into() };
+        let gone = Change::DropRow { kind: "incident".into(), id: "1".into() };
         ledger.commit(Force::Later, &[gone]).unwrap();
         assert_eq!(ledger.read(|db| around(db, "1")).unwrap(), []);
     }
