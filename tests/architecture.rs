@@ -83,6 +83,8 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
 const SHELL: &[(&str, &[&str])] = &[
     ("src/engine/around.rs", &["assemble"]),
     ("src/engine/backlog.rs", &["ledger"]),
+    ("src/engine/effects.rs", &["ledger"]),
+    ("src/engine/said.rs", &["ledger"]),
     ("src/engine/run.rs", &["heal", "ledger", "operate", "outbox", "publish"]),
     ("src/engine/repairs.rs", &["heal", "operate"]),
     ("src/engine/intake.rs", &["acquire", "assemble", "ledger", "publish"]),

@@ -10,16 +10,16 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::around::Said;
 use super::backlog::latest;
+use super::effects::{begins, durable, force, silence_of};
 use super::intake::Batch;
 use super::order::{Order, OrderError};
 use super::repairs::{self, Hands};
+use super::said::Said;
 use super::{Case, Effect, Input, Row, RowKind, State};
 use crate::correlate::{Growth, Job};
 use crate::decide::{Policy, Task, TaskOutput, Work};
 use crate::heal::Healer;
-use crate::ledger::notifications::Silence;
 use crate::ledger::store::Change;
 use crate::ledger::{Error, Force, Ledger};
 use crate::operate::Operations;
@@ -28,7 +28,7 @@ use crate::publish::metrics::Metrics;
 use crate::publish::terminal::Terminal;
 use crate::publish::vitals::{BotState, Vitals};
 use crate::supervise::{BotCommand, BotEvent};
-use crate::vocab::{Evidence, Id, Now, ProbeNews, Record, json_text, rfc3339};
+use crate::vocab::{Evidence, Id, Now, ProbeNews, Record, json_text};
 
 /// Inputs that one transaction takes at most: a burst shares its fsync, and nobody waits long.
 const TURN_INPUTS: usize = 64;
@@ -525,46 +525,10 @@ impl Loop {
     }
 }
 
-fn silence_of(silence: super::Silence) -> Silence {
-    Silence {
-        class: silence.class.to_string(),
-        subject: silence.subject.value,
-        incident: Some(silence.incident.to_string()),
-        account: silence.by,
-        reason: silence.reason,
-        at: rfc3339(silence.at),
-        until: rfc3339(silence.until),
-    }
-}
-
-/// A repair that moves a file aside, and an order to the bot, must not begin before its announcement is on the disk. Others
-/// are asked about again: they begin as soon as a crash of this program cannot take the announcement back.
-fn force(effects: &[Effect]) -> Force {
-    let unseen = |effect: &Effect| match effect {
-        Effect::Start(task) => matches!(&task.work, Work::Act(repair) if !repair.shows_itself()),
-        _ => begins(effect),
-    };
-    if effects.iter().any(unseen) { Force::Now } else { Force::Later }
-}
-
-/// Whether something is changed in the system by this.
-fn begins(effect: &Effect) -> bool {
-    match effect {
-        Effect::Start(task) => matches!(task.work, Work::Act(_)),
-        Effect::Bot { .. } => true,
-        _ => false,
-    }
-}
-
 /// The date to the millisecond, as records show it.
 pub(super) fn wall() -> DateTime<Utc> {
     let now = Utc::now();
     now.with_nanosecond(now.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(now)
-}
-
-/// What must still be written when nothing new is started any more: it is looked at again at the next start.
-fn durable(effects: Vec<Effect>) -> Vec<Effect> {
-    effects.into_iter().filter(|effect| !matches!(effect, Effect::Start(_) | Effect::Bot { .. })).collect()
 }
 
 /// Keeps when the first line of a turn that means something was read.

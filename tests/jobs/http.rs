@@ -35,7 +35,9 @@ impl Engine {
         let (mut changes, mut later) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {
-                Effect::Save(row) => changes.push(Change::Row { kind: row.kind.as_str(), id: row.id, json: row.json }),
+                Effect::Save(row) => {
+                    changes.push(Change::Row { kind: row.kind.as_str().into(), id: row.id, json: row.json })
+                }
                 Effect::Notify(notice) => changes.push(Change::Notice(notice)),
                 Effect::Record(record) => changes.push(Change::Record {
                     seq: record.seq,
