@@ -18,7 +18,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::setsid;
 
 use super::run::Run;
-use super::runs::{KEPT, NotBegun, Runs};
+use super::runs::{Held, KEPT, NotBegun, Runs, Spares};
 use super::wire::{Ask, Ended, How, MAX_MESSAGE, Request, Told};
 use crate::vocab::Id;
 
@@ -35,6 +35,7 @@ struct Launcher {
     /// `None` once the agent is gone.
     agent: Option<OwnedFd>,
     runs: Runs,
+    spares: Spares,
     running: Vec<Run>,
     /// Answers that the socket did not take yet.
     owed: VecDeque<Vec<u8>>,
@@ -71,6 +72,7 @@ impl Launcher {
         let ended = runs.ended().unwrap_or_default().into();
         Ok(Self {
             agent: Some(agent),
+            spares: Spares::new(runs.clone()),
             runs,
             running: Vec::new(),
             owed: VecDeque::new(),
@@ -84,6 +86,9 @@ impl Launcher {
     /// Until the agent is gone and nothing runs any more.
     fn serve(&mut self) -> io::Result<()> {
         while self.agent.is_some() || !self.running.is_empty() {
+            if self.agent.is_some() {
+                self.spares.fill();
+            }
             self.wait()?;
             self.listen();
             let mut at = 0;
@@ -151,18 +156,19 @@ impl Launcher {
 
     fn begin(&mut self, request: &Request) {
         let task = request.task;
-        let (file, unrecorded) = match self.runs.begin(request) {
+        let (mut file, unrecorded) = match self.spares.begin(task) {
             Ok(file) => (Some(file), None),
             Err(NotBegun::Known) => return self.tell(&Told::Known(task)),
             // A full disk of ours must not keep a repair back.
             Err(NotBegun::Unwritten(error)) => (None, Some(error.to_string())),
         };
-        match Run::start(request) {
+        let started = Run::start(request);
+        if let Some(file) = &mut file {
+            file.note(request);
+        }
+        match started {
             Ok(mut run) => {
-                run.file = file.map(|mut file| {
-                    file.settle();
-                    file
-                });
+                run.file = file;
                 run.unrecorded = unrecorded;
                 self.running.push(run);
             }
@@ -187,7 +193,7 @@ impl Launcher {
     }
 
     /// Writes down how a run ended, before anybody is told.
-    fn note(&mut self, task: Id, file: Option<super::runs::Held>, ended: &Ended) {
+    fn note(&mut self, task: Id, file: Option<Held>, ended: &Ended) {
         if let Some(file) = file {
             // What cannot be written is told; only after a crash of the agent nobody will know it.
             let _ = file.end(ended);

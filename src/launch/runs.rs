@@ -1,8 +1,7 @@
 //! Keeps one file for each run: begun by whom, and how it ended. What is in it outlives agent and launcher. I/O.
 //!
-//! A file gets its name when it is whole and locked, in one step (`link`), so a task is begun once however many ask. The
-//! launcher holds the lock as long as the run is under way; a file that nobody holds and that tells no end is of a
-//! launcher that died.
+//! A file is locked before it gets its name, in one step (`link`), so a task is begun once however many ask. The launcher holds
+//! the lock as long as the run is under way; a file that nobody holds and that tells no end is of a launcher that died.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -66,11 +65,71 @@ pub(super) enum NotBegun {
     Unwritten(io::Error),
 }
 
-/// The file of a run that is under way; the lock ends with it.
+/// The file of a run that is under way, or of one to come; the lock ends with it.
 pub(super) struct Held {
     file: File,
     /// Its first name, until [`Held::settle`].
     temporary: Option<PathBuf>,
+}
+
+/// Empty files that are locked already: to make one takes longer than all the rest of a start.
+pub(super) struct Spares {
+    runs: Runs,
+    ready: Vec<Held>,
+    made: u64,
+}
+
+/// As many commands as usually begin at the same moment.
+const SPARES: usize = 4;
+
+impl Spares {
+    pub(super) const fn new(runs: Runs) -> Self {
+        Self { runs, ready: Vec::new(), made: 0 }
+    }
+
+    /// Makes what is missing; to be called when there is nothing else to do.
+    pub(super) fn fill(&mut self) {
+        while self.ready.len() < SPARES {
+            match self.make() {
+                Ok(held) => self.ready.push(held),
+                // The next command tries again, and tells.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn make(&mut self) -> io::Result<Held> {
+        self.made += 1;
+        let temporary = self.runs.dir.join(format!(".{}.{}", std::process::id(), self.made));
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let held = Held { file, temporary: Some(temporary) };
+        held.file.try_lock()?;
+        Ok(held)
+    }
+
+    /// Gives the task a run, unless it has one.
+    pub(super) fn begin(&mut self, task: Id) -> Result<Held, NotBegun> {
+        let path = self.runs.path(task);
+        loop {
+            let (held, spare) = match self.ready.pop() {
+                Some(held) => (held, true),
+                None => (self.make().map_err(NotBegun::Unwritten)?, false),
+            };
+            match held.name(&path) {
+                Ok(()) => return Ok(held),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(NotBegun::Known),
+                // Somebody cleared the directory: with a new one it works.
+                Err(_) if spare => {}
+                Err(error) => return Err(NotBegun::Unwritten(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 /// The directory with all runs.
@@ -105,9 +164,8 @@ impl Runs {
         let free = !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
         let mut text = String::new();
         file.take(MAX_FILE).read_to_string(&mut text).ok()?;
-        let mut lines = text.lines();
-        let note = lines.next().and_then(|line| serde_json::from_str::<Begin>(line).ok()).map(|begin| begin.note);
-        let ended = lines.next().and_then(|line| serde_json::from_str(line).ok());
+        let note = text.lines().find_map(|line| serde_json::from_str::<Begin>(line).ok()).map(|begin| begin.note);
+        let ended = text.lines().find_map(|line| serde_json::from_str(line).ok());
         let standing = match (free, ended) {
             (false, _) => Standing::Running,
             (true, Some(ended)) => Standing::Ended(ended),
@@ -128,18 +186,8 @@ impl Runs {
         let before = std::fs::read_to_string(self.dir.join(BOOT)).ok();
         if before.as_ref().is_some_and(|before| *before != boot) {
             for task in acting.iter().filter(|task| !self.path(**task).exists()) {
-                let request = Request {
-                    task: *task,
-                    argv: Vec::new(),
-                    env: Vec::new(),
-                    cwd: None,
-                    user: None,
-                    limit_ms: 0,
-                    note: String::new(),
-                };
-                if let Ok(mut held) = self.begin(&request) {
-                    held.settle();
-                }
+                // Let go of at once: nobody looks after it.
+                drop(Spares::new(self.clone()).begin(*task));
             }
         }
         if before.as_ref() != Some(&boot) {
@@ -175,17 +223,15 @@ impl Runs {
     pub(super) fn remove(&self, task: Id) {
         remove_unheld(&self.path(task));
     }
+}
 
-    /// Writes down that a run begins, unless it did before.
-    pub(super) fn begin(&self, request: &Request) -> Result<Held, NotBegun> {
-        let temporary = self.dir.join(format!(".{}.{}", request.task, std::process::id()));
-        let unwritten = |error: io::Error| {
-            let _ = std::fs::remove_file(&temporary);
-            NotBegun::Unwritten(error)
-        };
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
-        let mut file = file.map_err(NotBegun::Unwritten)?;
-        file.try_lock().map_err(|error| unwritten(error.into()))?;
+impl Held {
+    fn name(&self, path: &Path) -> io::Result<()> {
+        self.temporary.as_ref().map_or(Ok(()), |temporary| std::fs::hard_link(temporary, path))
+    }
+
+    /// Writes down what was begun. It has its name already, and is held: the command need not wait for this.
+    pub(super) fn note(&mut self, request: &Request) {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let begin = Begin {
             task: request.task,
@@ -193,21 +239,12 @@ impl Runs {
             program: request.argv.first().cloned().unwrap_or_default(),
             note: request.note.clone(),
         };
-        file.write_all(&line(&begin)).map_err(unwritten)?;
-        match std::fs::hard_link(&temporary, self.path(request.task)) {
-            Ok(()) => Ok(Held { file, temporary: Some(temporary) }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let _ = std::fs::remove_file(&temporary);
-                Err(NotBegun::Known)
-            }
-            Err(error) => Err(unwritten(error)),
-        }
+        // Without it a run that outlives its agent and its launcher counts as lost, as it should.
+        let _ = self.file.write_all(&line(&begin));
+        self.settle();
     }
-}
 
-impl Held {
-    /// Takes its first name away; not before the run is begun, which should not wait for that.
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         if let Some(temporary) = self.temporary.take() {
             let _ = std::fs::remove_file(temporary);
         }
@@ -215,7 +252,6 @@ impl Held {
 
     /// Writes down how the run ended, in one write, and lets go of the lock.
     pub(super) fn end(mut self, ended: &Ended) -> io::Result<()> {
-        self.settle();
         self.file.write_all(&line(ended))
     }
 }
@@ -270,20 +306,25 @@ mod tests {
     fn a3_a_run_is_begun_once_and_tells_how_far_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::new(dir.path().join("runs"));
+        let mut spares = Spares::new(runs.clone());
         let one = request(1);
-        assert!(matches!(runs.begin(&one), Err(NotBegun::Unwritten(_))), "there is no such directory yet");
+        spares.fill();
+        assert!(matches!(spares.begin(one.task), Err(NotBegun::Unwritten(_))), "there is no such directory yet");
         runs.tidy(&[]).unwrap();
+        spares.fill();
         assert_eq!(runs.look(one.task), None);
-        let held = runs.begin(&one).unwrap_or_else(|_| panic!());
-        assert!(matches!(runs.begin(&one), Err(NotBegun::Known)));
+        let mut held = spares.begin(one.task).unwrap_or_else(|_| panic!());
+        assert!(matches!(spares.begin(one.task), Err(NotBegun::Known)));
         let standing = || runs.look(one.task).map(|known| (known.standing, known.note));
+        assert_eq!(standing(), Some((Standing::Running, String::new())), "before anything is written");
+        held.note(&one);
         assert_eq!(standing(), Some((Standing::Running, "as it was".into())));
         held.end(&ended()).unwrap();
         assert_eq!(standing(), Some((Standing::Ended(ended()), "as it was".into())));
-        assert!(matches!(runs.begin(&one), Err(NotBegun::Known)), "one that ended is not begun again either");
+        assert!(matches!(spares.begin(one.task), Err(NotBegun::Known)), "one that ended is not begun again either");
         // A launcher that dies lets go of the lock without an end.
         let two = request(2);
-        drop(runs.begin(&two));
+        spares.begin(two.task).unwrap_or_else(|_| panic!()).note(&two);
         assert_eq!(runs.look(two.task).map(|known| known.standing), Some(Standing::Lost));
         // An end that was cut in its writing is no end.
         let mut text = std::fs::read(runs.path(one.task)).unwrap();
@@ -296,28 +337,36 @@ mod tests {
     fn a3_files_of_runs_are_bounded_and_none_that_is_under_way_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::new(dir.path().to_owned());
+        let mut spares = Spares::new(runs.clone());
         runs.tidy(&[]).unwrap();
         let first = request(0);
-        let held = runs.begin(&first).unwrap_or_else(|_| panic!());
+        let held = spares.begin(first.task).unwrap_or_else(|_| panic!());
         for seed in 1..u64::try_from(KEPT).unwrap() + 20 {
-            runs.begin(&request(seed)).unwrap_or_else(|_| panic!()).end(&ended()).unwrap();
+            spares.begin(request(seed).task).unwrap_or_else(|_| panic!()).end(&ended()).unwrap();
         }
         runs.tidy(&[]).unwrap();
         // The one under way is the oldest and counts, but stays.
         assert_eq!(runs.ended().unwrap().len(), KEPT + 1);
         assert_eq!(runs.look(first.task).map(|known| known.standing), Some(Standing::Running));
         drop(held);
-        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        assert_eq!(names.filter(|name| name.as_encoded_bytes().starts_with(b".")).count(), 1);
+        let nameless = || {
+            let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            names.filter(|name| name.as_encoded_bytes().starts_with(b".")).count()
+        };
+        spares.fill();
+        // Those of a launcher that lives stay, those of one that was killed go.
+        std::fs::write(dir.path().join(".1.1"), "").unwrap();
         runs.tidy(&[]).unwrap();
-        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        assert_eq!(names.filter(|name| name.as_encoded_bytes().starts_with(b".")).count(), 0);
+        assert_eq!(nameless(), SPARES);
+        drop(spares);
+        assert_eq!(nameless(), 0);
     }
 
     #[test]
     fn a3_after_a_power_cut_a_repair_of_which_nothing_is_known_counts_as_begun() {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::new(dir.path().to_owned());
+        let mut spares = Spares::new(runs.clone());
         let (task, other) = (request(1).task, request(2).task);
         runs.tidy(&[task]).unwrap();
         assert_eq!(runs.look(task), None, "the same start of the machine: it was never begun");
@@ -331,11 +380,12 @@ mod tests {
     fn a3_only_what_a_dead_launcher_left_is_ended() {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::new(dir.path().to_owned());
+        let mut spares = Spares::new(runs.clone());
         runs.tidy(&[]).unwrap();
         let (running, over, lost) = (request(1), request(2), request(3));
-        let _held = runs.begin(&running);
-        runs.begin(&over).unwrap_or_else(|_| panic!()).end(&ended()).unwrap();
-        drop(runs.begin(&lost));
+        let _held = spares.begin(running.task);
+        spares.begin(over.task).unwrap_or_else(|_| panic!()).end(&ended()).unwrap();
+        drop(spares.begin(lost.task));
         let left = |task: Id, mark: &str| {
             let environ = format!("PATH=/bin\0{}={mark}\0{}={task}\0", super::super::MARKER, super::super::TASK);
             is_lost(&runs, (super::super::MARKER, "ours"), environ.as_bytes())
