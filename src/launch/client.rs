@@ -285,15 +285,16 @@ impl Launcher {
         let dir = self.0.runs.dir();
         // Without it the launcher runs commands all the same, and says that it cannot write.
         let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        let ours = std::os::unix::net::UnixDatagram::from(ours);
+        ours.set_nonblocking(true)?;
         let mut command = Command::new(&self.0.program);
         command.arg0("logmedic").arg("__launch").arg(dir).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
         // It may outlive whoever reads our output.
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn()?;
-        let socket = UnixDatagram::from_std(ours.into())?;
+        let socket = UnixDatagram::from_std(ours)?;
         let link = Link { socket, waiting: Mutex::new(Some(HashMap::new())) };
         Ok((Arc::new(link), child))
     }

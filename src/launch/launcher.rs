@@ -18,7 +18,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::setsid;
 
 use super::run::Run;
-use super::runs::{Held, KEPT, NotBegun, Runs, Spares};
+use super::runs::{Claim, Claims, KEPT, NotBegun, Runs};
 use super::wire::{Ask, Ended, How, MAX_MESSAGE, Request, Told};
 use crate::vocab::Id;
 
@@ -35,7 +35,7 @@ struct Launcher {
     /// `None` once the agent is gone.
     agent: Option<OwnedFd>,
     runs: Runs,
-    spares: Spares,
+    claims: Claims,
     running: Vec<Run>,
     /// Answers that the socket did not take yet.
     owed: VecDeque<Vec<u8>>,
@@ -69,10 +69,10 @@ impl Launcher {
     fn new(dir: PathBuf) -> io::Result<Self> {
         let agent = io::stdin().as_fd().try_clone_to_owned()?;
         let runs = Runs::new(dir);
-        let ended = runs.ended().unwrap_or_default().into();
+        let ended = runs.known().unwrap_or_default().into();
         Ok(Self {
             agent: Some(agent),
-            spares: Spares::new(runs.clone()),
+            claims: Claims::new(runs.clone()),
             runs,
             running: Vec::new(),
             owed: VecDeque::new(),
@@ -86,11 +86,12 @@ impl Launcher {
     /// Until the agent is gone and nothing runs any more.
     fn serve(&mut self) -> io::Result<()> {
         while self.agent.is_some() || !self.running.is_empty() {
-            if self.agent.is_some() {
-                self.spares.fill();
+            // With nothing to look after, it waits for the message itself: that is one step less.
+            let idle = self.running.is_empty() && self.owed.is_empty() && self.strays.is_empty();
+            if !idle {
+                self.wait()?;
             }
-            self.wait()?;
-            self.listen();
+            self.listen(idle);
             let mut at = 0;
             while at < self.running.len() {
                 if self.running[at].step(&mut self.block) {
@@ -131,11 +132,14 @@ impl Launcher {
         }
     }
 
-    /// Takes in what the agent asks for.
-    fn listen(&mut self) {
+    /// Takes in what the agent asks for; waits for the first of it if `wait`.
+    fn listen(&mut self, wait: bool) {
+        let mut flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
         while self.has_room() {
             let Some(agent) = &self.agent else { return };
-            match recv(agent.as_raw_fd(), &mut self.message, MsgFlags::MSG_DONTWAIT) {
+            let got = recv(agent.as_raw_fd(), &mut self.message, flags);
+            flags = MsgFlags::MSG_DONTWAIT;
+            match got {
                 Ok(got) if got > 0 => match serde_json::from_slice(&self.message[..got]) {
                     Ok(Ask::Run(request)) => self.begin(&request),
                     Ok(Ask::End(task)) => {
@@ -156,34 +160,35 @@ impl Launcher {
 
     fn begin(&mut self, request: &Request) {
         let task = request.task;
-        let (mut file, unrecorded) = match self.spares.begin(task) {
-            Ok(file) => (Some(file), None),
+        let (mut claim, mut unrecorded) = match self.claims.claim(task) {
+            Ok(claim) => (Some(claim), None),
             Err(NotBegun::Known) => return self.tell(&Told::Known(task)),
             // A full disk of ours must not keep a repair back.
             Err(NotBegun::Unwritten(error)) => (None, Some(error.to_string())),
         };
         let started = Run::start(request);
-        if let Some(file) = &mut file {
-            file.note(request);
+        if let Some(claim) = &mut claim
+            && let Err(error) = self.claims.note(claim, request)
+        {
+            unrecorded = Some(error.to_string());
         }
         match started {
             Ok(mut run) => {
-                run.file = file;
-                run.unrecorded = unrecorded;
+                (run.claim, run.unrecorded) = (claim, unrecorded);
                 self.running.push(run);
             }
             Err(error) => {
                 let ended = Ended { how: How::NotStarted(error.to_string()), output: String::new() };
-                self.note(task, file, &ended);
+                self.note(task, claim, &ended);
                 self.tell(&Told::Ended { task, ended, unrecorded });
             }
         }
     }
 
     fn over(&mut self, run: Run) {
-        let (task, ended, file, unrecorded, stray) = run.over();
+        let (task, ended, claim, unrecorded, stray) = run.over();
         self.strays.extend(stray);
-        self.note(task, file, &ended);
+        self.note(task, claim, &ended);
         self.tell(&Told::Ended { task, ended, unrecorded });
         while self.ended.len() > KEPT {
             if let Some(oldest) = self.ended.pop_front() {
@@ -193,10 +198,10 @@ impl Launcher {
     }
 
     /// Writes down how a run ended, before anybody is told.
-    fn note(&mut self, task: Id, file: Option<Held>, ended: &Ended) {
-        if let Some(file) = file {
+    fn note(&mut self, task: Id, claim: Option<Claim>, ended: &Ended) {
+        if let Some(claim) = claim {
             // What cannot be written is told; only after a crash of the agent nobody will know it.
-            let _ = file.end(ended);
+            let _ = claim.end(ended);
             self.ended.push_back(task);
         }
     }

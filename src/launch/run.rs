@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id as Which, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::runs::Held;
+use super::runs::Claim;
 use super::wire::{Ended, How, Request};
 use crate::vocab::Id;
 
@@ -73,7 +73,7 @@ pub(super) struct Run {
     pub(super) task: Id,
     /// Why nothing of it is written down.
     pub(super) unrecorded: Option<String>,
-    pub(super) file: Option<Held>,
+    pub(super) claim: Option<Claim>,
     child: Child,
     group: Pid,
     /// Readable when the command has ended.
@@ -109,7 +109,7 @@ impl Run {
         Ok(Self {
             task: request.task,
             unrecorded: None,
-            file: None,
+            claim: None,
             group,
             exited,
             out: Tail::new(child.stdout.take()),
@@ -172,14 +172,14 @@ impl Run {
 
     /// How it ended, and where its end is written down; what it left in its group ends with it. The child comes back while it
     /// still hangs in the kernel, to be collected later.
-    pub(super) fn over(mut self) -> (Id, Ended, Option<Held>, Option<String>, Option<Child>) {
+    pub(super) fn over(mut self) -> (Id, Ended, Option<Claim>, Option<String>, Option<Child>) {
         let _ = killpg(self.group, Signal::SIGKILL);
         let status = self.child.try_wait();
         let Phase::Drains { how, .. } = self.phase else {
             return (
                 self.task,
                 Ended { how: How::CalledOff, output: String::new() },
-                self.file,
+                self.claim,
                 None,
                 Some(self.child),
             );
@@ -188,7 +188,7 @@ impl Run {
         let how = how.unwrap_or_else(|| status.ok().flatten().map_or(How::Signal(0), how_of));
         let said = [&self.out.kept, &self.err.kept].map(|kept| String::from_utf8_lossy(kept).trim().to_owned());
         let output = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
-        (self.task, Ended { how, output }, self.file, self.unrecorded, stray)
+        (self.task, Ended { how, output }, self.claim, self.unrecorded, stray)
     }
 }
 
