@@ -161,3 +161,15 @@ async fn a9_a_command_that_cannot_be_started_or_handed_over_says_so_and_one_that
     let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
     until(|| std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_as_root_a_command_runs_as_the_bot_s_user_with_no_group_of_ours() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let house = House::new().for_nobody();
+    // The working directory must be open to that user.
+    std::fs::set_permissions(house.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let house = with_command(house, "who", shell("id -u; id -G; pwd", &[]));
+    let output = house.act(Repair::Command { name: "who".into(), path: None, variables: vec![] }).await;
+    let TaskOutput::Done { evidence, .. } = output else { panic!("{output:?}") };
+    assert_eq!(evidence["output"], format!("65534\\n65534\\n{}", house.dir.path().display()).as_str());
+}
