@@ -142,6 +142,25 @@ fn a9_a_stop_of_the_agent_ends_commands_and_their_launcher() {
 }
 
 #[test]
+fn a9_a_stop_ends_a_command_that_was_adopted_too() {
+    let (night, _gate) = gated("");
+    let (agent, _, command) = at_the_gate(&night);
+    agent.kill();
+    let since = logmedic::vocab::rfc3339(chrono::Utc::now());
+    let agent = night.start();
+    until("the repair's turn in the next agent", || {
+        let sql = format!("SELECT count(*) FROM operation WHERE state = 'running' AND created_at > '{since}'");
+        (night.count(&sql) == 1).then_some(())
+    });
+    assert!(!is_gone(command));
+    agent.stop();
+    until("the command to end", || is_gone(command).then_some(()));
+    until("the launchers to end", || launchers(&night).is_empty().then_some(()));
+    assert_eq!(of(&night.records(), "action")[1]["detail"], "stopped at a safe point");
+    no_gap(&night.records());
+}
+
+#[test]
 fn a16_a_launcher_that_dies_is_replaced_and_its_command_ended_and_asked_about() {
     let (night, gate) = gated("");
     let (_agent, path, command) = at_the_gate(&night);
