@@ -10,7 +10,7 @@
 //!
 //! `growth` watches files being written; `vocab` is what three rooms or more speak; `roots` is the only door to the user's files; `media` tells
 //! whether a file is whole, `library` knows them all and `backup` brings back what logmedic knew; `operate` runs what takes time; `probe` looks whether things are up; `serve` is the HTTP
-//! interface; `supervise` is the bot's process; `setup` is command line, configuration and
+//! interface; `supervise` is the bot's process, `launch` runs commands that outlive the agent; `setup` is command line, configuration and
 //! wiring; `demo` is the self-contained show. See `docs/ARCHITECTURE.md`.
 
 pub mod acquire;
@@ -23,6 +23,7 @@ pub mod demo;
 pub mod engine;
 pub mod growth;
 pub mod heal;
+pub mod launch;
 pub mod ledger;
 pub mod library;
 pub mod media;

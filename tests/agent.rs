@@ -8,6 +8,8 @@ mod counting;
 mod hostile;
 #[path = "agent/input.rs"]
 mod input;
+#[path = "agent/launched.rs"]
+mod launched;
 #[path = "agent/outage.rs"]
 mod outage;
 #[path = "agent/parent.rs"]

@@ -51,6 +51,14 @@ struct Sim {
     disk: Disk,
     state: State,
     running: Vec<(Duration, Task)>,
+    /// Commands that were begun; each is once.
+    begun: BTreeSet<Id>,
+    /// Commands that a crash of the agent left to their launcher, and when they end.
+    launched: BTreeMap<Id, Duration>,
+    /// What came of a command: whoever asks again gets the same.
+    ended: BTreeMap<Id, TaskOutput>,
+    /// Commands that were adopted.
+    adopted: u64,
     injected: BTreeMap<(Class, String), u32>,
     events: u64,
     acts: BTreeMap<Id, u32>,
@@ -84,6 +92,10 @@ impl Sim {
             disk: Disk::default(),
             state,
             running: Vec::new(),
+            begun: BTreeSet::new(),
+            launched: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            adopted: 0,
             injected: BTreeMap::new(),
             events: 0,
             acts: BTreeMap::new(),
@@ -149,11 +161,16 @@ impl Sim {
             }
             match effect {
                 Effect::Start(task) => {
-                    let takes = Duration::from_millis(1 + self.below(2_000));
+                    let mut ends = self.mono + Duration::from_millis(1 + self.below(2_000));
                     if let Work::Act(repair) = &task.work {
                         self.check_act(&task, repair);
+                        if let Some(at) = self.launched.remove(&task.id) {
+                            (ends, self.adopted) = (at.max(self.mono), self.adopted + 1);
+                        } else if repair.outlives() && !self.ended.contains_key(&task.id) {
+                            assert!(self.begun.insert(task.id), "a command must not be begun twice");
+                        }
                     }
-                    self.running.push((self.mono + takes, *task));
+                    self.running.push((ends, *task));
                 }
                 Effect::Cancel(id) => self.running.retain(|(_, task)| task.id != id),
                 Effect::Bot { .. } => panic!("no fallback to the bot is configured here"),
@@ -193,11 +210,18 @@ impl Sim {
     fn crash(&mut self) {
         self.crashes += 1;
         // A repair that was under way may or may not have reached the world.
-        for (_, task) in std::mem::take(&mut self.running) {
-            if let Work::Act(repair) = &task.work
-                && self.chance(0.5)
-            {
+        for (at, task) in std::mem::take(&mut self.running) {
+            let Work::Act(repair) = &task.work else { continue };
+            if repair.outlives() && self.chance(0.7) {
+                self.launched.insert(task.id, at);
+                continue;
+            }
+            if !self.ended.contains_key(&task.id) && self.chance(0.5) {
                 self.apply(repair);
+            }
+            if repair.outlives() {
+                // Its launcher died as well.
+                self.ended.entry(task.id).or_insert(TaskOutput::Lost { detail: "cut off".into() });
             }
         }
         let down = self.below(5_000);
@@ -449,7 +473,12 @@ impl Sim {
             self.mono = self.mono.max(next);
             if let Some(at) = self.running.iter().position(|(at, _)| *at <= self.mono) {
                 let (_, task) = self.running.swap_remove(at);
-                let output = self.answer(&task.work);
+                let output = self.ended.remove(&task.id).unwrap_or_else(|| self.answer(&task.work));
+                if matches!(&task.work, Work::Act(repair) if repair.outlives()) {
+                    let called_off = output == TaskOutput::Cancelled;
+                    let known = if called_off { TaskOutput::Lost { detail: "ended".into() } } else { output.clone() };
+                    self.ended.insert(task.id, known);
+                }
                 self.input(Input::Finished { task: task.id, output });
             } else {
                 self.input(Input::Deadline);
@@ -574,14 +603,15 @@ fn nights(half: u64) {
     let mut acts = 0u64;
     let mut crashes = 0u64;
     let mut orders = 0u64;
+    let mut adopted = 0u64;
     for seed in (0..runs).map(|n| 2 * n + half) {
         let result = std::panic::catch_unwind(|| {
             let mut sim = Sim::new(seed);
             sim.night();
-            (sim.acts.values().map(|n| u64::from(*n)).sum::<u64>(), u64::from(sim.crashes), sim.followed)
+            (sim.acts.values().map(|n| u64::from(*n)).sum::<u64>(), u64::from(sim.crashes), sim.followed, sim.adopted)
         });
         match result {
-            Ok((a, c, o)) => (acts, crashes, orders) = (acts + a, crashes + c, orders + o),
+            Ok((a, c, o, l)) => (acts, crashes, orders, adopted) = (acts + a, crashes + c, orders + o, adopted + l),
             Err(panic) => {
                 eprintln!("seed {seed} failed; run it alone with LOGMEDIC_SIM_SEED={seed}");
                 std::panic::resume_unwind(panic);
@@ -589,5 +619,6 @@ fn nights(half: u64) {
         }
     }
     assert!(orders > runs, "people's orders must be followed: {orders}");
+    assert!(adopted > runs / 100, "commands must outlive crashes: {adopted}");
     assert!(acts > runs && crashes > runs / 10, "the nights must be eventful: {acts} acts, {crashes} crashes");
 }

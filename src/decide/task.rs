@@ -186,6 +186,12 @@ impl Repair {
         !matches!(self, Self::Quarantine { .. })
     }
 
+    /// Whether a program of the configuration does it, which goes on when logmedic dies, and is asked for afterwards.
+    #[must_use]
+    pub const fn outlives(&self) -> bool {
+        matches!(self, Self::Command { .. } | Self::Redownload { from: Fetch::Command { .. }, .. })
+    }
+
     /// Whether it can hold still halfway. The rest is over in a moment, or is a program of its own.
     #[must_use]
     pub const fn is_pausable(&self) -> bool {
@@ -269,6 +275,11 @@ pub enum TaskOutput {
         detail: String,
         /// What was observed.
         evidence: Evidence,
+    },
+    /// Nobody knows how far it came: who did it died in the middle. It is ended as such, and the system is asked again.
+    Lost {
+        /// What happened.
+        detail: String,
     },
     /// Stopped at a safe point, because logmedic stops or does not want it any more.
     Cancelled,

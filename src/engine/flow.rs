@@ -33,6 +33,13 @@ impl State {
         self.start(id, work, LOOK_LIMIT, Phase::Looking, out);
     }
 
+    /// Asks the same question after a repair.
+    pub(super) fn prove(&mut self, id: Id, out: &mut Vec<Effect>) {
+        let Some(step) = self.cases.get(&id).and_then(Case::step) else { return };
+        let work = Work::Look(step.ask().clone());
+        self.start(id, work, LOOK_LIMIT, Phase::Proving, out);
+    }
+
     fn start(&mut self, id: Id, work: Work, limit: Duration, phase: Phase, out: &mut Vec<Effect>) {
         let task = self.new_id();
         let Some(case) = self.cases.get_mut(&id) else { return };
@@ -174,12 +181,27 @@ impl State {
         if let Err(limit) = self.budget.take(&self.policy.budget, class, &subject, self.now.wall) {
             return self.end(id, OutcomeResult::Exhausted, format!("no repair left: {limit}"), None, out);
         }
-        let limit = if matches!(repair, Repair::Redownload { .. }) { self.policy.download_limit } else { ACT_LIMIT };
+        let limit = self.limit_of(&repair);
         self.record_started(id, out);
         if let Repair::RestartBot { signal } = repair {
             return self.start_bot_order(id, signal, out);
         }
         self.start(id, Work::Act(repair), limit, Phase::Acting, out);
+    }
+
+    /// How long a repair may take.
+    pub(super) fn limit_of(&self, repair: &Repair) -> Duration {
+        if matches!(repair, Repair::Redownload { .. }) { self.policy.download_limit } else { ACT_LIMIT }
+    }
+
+    /// Ends an attempt of which nobody knows how far it came: it does not count, and the system is asked again.
+    pub(super) fn interrupted(&mut self, id: Id, detail: &str, out: &mut Vec<Effect>) {
+        self.record_finished(id, false, detail, &Evidence::new(), out);
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.attempt = case.attempt.saturating_sub(1);
+            case.ready = true;
+        }
+        self.look(id, out);
     }
 
     fn start_bot_order(&mut self, id: Id, signal: Option<i32>, out: &mut Vec<Effect>) {
@@ -197,9 +219,7 @@ impl State {
             TaskOutput::Done { detail, evidence } => {
                 self.record_finished(id, true, &detail, &evidence, out);
                 self.learn_size(id, &evidence);
-                let Some(step) = self.cases.get(&id).and_then(Case::step) else { return };
-                let work = Work::Look(step.ask().clone());
-                self.start(id, work, LOOK_LIMIT, Phase::Proving, out);
+                self.prove(id, out);
             }
             TaskOutput::Transient { detail, evidence, retry_after, server } => {
                 self.record_finished(id, false, &detail, &evidence, out);
@@ -224,6 +244,7 @@ impl State {
                 self.record_finished(id, false, &detail, &evidence, out);
                 self.end(id, OutcomeResult::Refused, detail, remedy, out);
             }
+            TaskOutput::Lost { detail } => self.interrupted(id, &detail, out),
             TaskOutput::CalledOff => {
                 let detail = "a person ended the repair".to_owned();
                 self.record_finished(id, false, &detail, &Evidence::new(), out);

@@ -142,6 +142,7 @@ impl State {
             | TaskOutput::NoSpace { detail, evidence }
             | TaskOutput::Permanent { detail, evidence }
             | TaskOutput::Refused { detail, evidence, .. } => (false, detail, evidence),
+            TaskOutput::Lost { detail } => (false, detail, Evidence::new()),
             TaskOutput::CalledOff => (false, "a person ended the repair".to_owned(), Evidence::new()),
             TaskOutput::Cancelled | TaskOutput::Seen(_) => {
                 (false, "stopped at a safe point".to_owned(), Evidence::new())

@@ -128,6 +128,7 @@ fn closed(ticket: Ticket, output: TaskOutput, stop: &CancellationToken) -> TaskO
         | TaskOutput::Refused { detail, .. }
         | TaskOutput::NoSpace { detail, .. } => Outcome::Failed(report(detail)),
         TaskOutput::Seen(answer) => Outcome::Done(report(&answer.detail)),
+        TaskOutput::Lost { detail } => Outcome::Interrupted(report(detail)),
         TaskOutput::CalledOff => Outcome::Cancelled(report("a person ended the repair")),
         TaskOutput::Cancelled if stop.is_cancelled() => {
             Outcome::Interrupted(report("logmedic stopped in the middle of it; the incident is looked at again"))

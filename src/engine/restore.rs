@@ -1,10 +1,10 @@
 //! Brings the memory back from stored rows after a stop, wanted or not. Pure.
 
-use super::state::{START, State, WHOLE_BUDGET, leaves_at};
+use super::state::{Owner, START, State, WHOLE_BUDGET, leaves_at};
 use super::{Case, Effect, Phase, Row, RowKind};
 use crate::correlate::Job;
-use crate::decide::{BreakerState, Policy};
-use crate::vocab::{Evidence, Now};
+use crate::decide::{BreakerState, Policy, Step, Task, Work};
+use crate::vocab::{Id, Now};
 
 /// A stored row that cannot be read; it is left out, everything else is used.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,9 @@ pub struct BadRow {
 impl State {
     /// The memory as it was at the last commit, and what must be done about work that was cut off.
     ///
-    /// A repair that was under way is written down as interrupted, does not count as an attempt, and is looked at again
-    /// before anything is repeated.
+    /// A command that was under way goes on without logmedic: its task is started again under the same identifier, and whoever
+    /// carries it out asks what came of it. Another repair that was under way is written down as interrupted, does not count as
+    /// an attempt, and is looked at again before anything is repeated.
     pub fn restore(policy: Policy, seed: u64, now: Now, rows: Vec<Row>) -> (Self, Vec<Effect>, Vec<BadRow>) {
         let mut state = Self::new(policy, seed, now);
         let mut bad = Vec::new();
@@ -80,23 +81,21 @@ impl State {
     }
 
     /// Goes on with a case where it was.
-    fn resume(&mut self, id: crate::vocab::Id, out: &mut Vec<Effect>) {
+    fn resume(&mut self, id: Id, out: &mut Vec<Effect>) {
         let Some(case) = self.cases.get_mut(&id) else { return };
-        case.task = None;
+        let task = case.task.take();
         self.dirty.cases.insert(id);
+        if case.phase == Phase::Acting && self.goes_on(id, task, out) {
+            return;
+        }
+        let Some(case) = self.cases.get(&id) else { return };
         if case.is_probe() {
             return self.probe_resumed(id, out);
         }
         match case.phase {
-            Phase::Looking | Phase::Proving => self.look(id, out),
-            Phase::Acting => {
-                self.record_finished(id, false, "logmedic was stopped in the middle of it", &Evidence::new(), out);
-                if let Some(case) = self.cases.get_mut(&id) {
-                    case.attempt = case.attempt.saturating_sub(1);
-                    case.ready = true;
-                }
-                self.look(id, out);
-            }
+            Phase::Looking => self.look(id, out),
+            Phase::Proving => self.prove(id, out),
+            Phase::Acting => self.interrupted(id, "logmedic was stopped in the middle of it", out),
             Phase::Held { ref on } if on == "bot" => {
                 // The bot ends with its parent, so this start is its restart.
                 let detail = "the bot was started again together with logmedic".to_owned();
@@ -104,5 +103,19 @@ impl State {
             }
             Phase::Waiting | Phase::Held { .. } | Phase::Ended => {}
         }
+    }
+
+    /// Waits for the command that was under way, if one was.
+    fn goes_on(&mut self, id: Id, task: Option<Id>, out: &mut Vec<Effect>) -> bool {
+        let Some(Step::Act { repair, .. }) = self.cases.get(&id).and_then(Case::step) else { return false };
+        let (Some(task), true) = (task, repair.outlives()) else { return false };
+        let repair = repair.clone();
+        let limit = self.limit_of(&repair);
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.task = Some(task);
+        }
+        self.tasks.insert(task, Owner::Case(id));
+        out.push(Effect::Start(Box::new(Task { id: task, incident: id, work: Work::Act(repair), limit })));
+        true
     }
 }

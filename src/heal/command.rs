@@ -1,46 +1,26 @@
-//! Runs a command the user configured: an argument vector, never a shell, with nothing of ours in its environment.
+//! Has a command run that the user configured: an argument vector, never a shell, with nothing of ours in its environment.
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
 
-use super::output::{Step, done, evidence, permanent, refused, transient_of};
+use super::output::{Step, done, evidence, failed, refused, transient_of};
 use super::part::Draft;
 use super::{CommandSpec, Healer, address};
 use crate::decide::{Task, TaskOutput};
-use crate::roots::{PART_SUFFIX, RootPath};
+use crate::launch::wire::{How, Request};
+use crate::launch::{self, Ran};
+use crate::roots::{Facts, PART_SUFFIX, RootPath};
 use crate::vocab::Evidence;
 
 /// The name of the command behind [`crate::decide::Fetch::Command`].
 const REDOWNLOAD: &str = "redownload";
-/// The end of what a command says that is kept; reasons stand at the end.
-const KEPT_OUTPUT: usize = 4096;
-/// How long its output is still read after it ended: a grandchild may hold the pipe for ever.
-const DRAIN: Duration = Duration::from_millis(300);
+/// Said of a command of which nobody knows how far it came.
+const LOST: &str = "logmedic was stopped in the middle of it";
 /// Longest value that is handed over.
 const MAX_VALUE: usize = 4096;
-/// What a command inherits. No token, no password, no `LD_PRELOAD`.
-const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
-
 /// What a command is told, by the name of the placeholder.
 type Values = Vec<(&'static str, String)>;
-
-/// Kills the command's process group unless it ended by itself.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-    }
-}
 
 impl Healer {
     pub(super) async fn command(
@@ -57,7 +37,7 @@ impl Healer {
             values.push(("path", path));
         }
         self.offer_known(&mut values, variables).await;
-        let (detail, seen) = self.execute(task, name, &values).await?;
+        let (detail, seen, _) = self.execute(task, name, &values, String::new()).await?;
         Ok(done(detail, seen))
     }
 
@@ -90,84 +70,92 @@ impl Healer {
         task: &Task,
         path: &RootPath,
         variables: &[(String, String)],
-    ) -> Step<Option<(Draft, Evidence)>> {
+    ) -> Step<(Option<Draft>, Evidence)> {
         let hold = self.hold(path.to_string())?;
         if let Some(parent) = path.parent() {
             parent.make_directories()?;
         }
         let part = path.beside(PART_SUFFIX)?;
-        let before = (path.stat()?, part.stat()?);
+        let before = [shape(path.stat()?), shape(part.stat()?)];
+        let note = serde_json::to_string(&before).unwrap_or_default();
         let shown = |path: &RootPath| path.absolute().to_string_lossy().into_owned();
         let mut values: Values = vec![("path", shown(&part)), ("target", shown(path))];
         self.offer_known(&mut values, variables).await;
-        let (_, seen) = self.execute(task, REDOWNLOAD, &values).await?;
-        let after = (path.stat()?, part.stat()?);
-        if after.0.is_some() && after.0 != before.0 {
-            return Ok(None);
+        let (_, seen, note) = self.execute(task, REDOWNLOAD, &values, note).await?;
+        // As it was when the command was begun, which may have been in an earlier life of ours.
+        let before: [Option<String>; 2] = serde_json::from_str(&note).unwrap_or(before);
+        let after = [shape(path.stat()?), shape(part.stat()?)];
+        if after[0].is_some() && after[0] != before[0] {
+            return Ok((None, seen));
         }
-        if after.1.is_none() || after.1 == before.1 {
-            return Ok(None);
+        if after[1].is_none() || after[1] == before[1] {
+            return Ok((None, seen));
         }
-        Ok(Some((self.adopt(path, hold).await?, seen)))
+        Ok((Some(self.adopt(path, hold).await?), seen))
     }
 
-    async fn execute(&self, task: &Task, name: &str, values: &Values) -> Step<(String, Evidence)> {
+    /// Has the command run, unless this task was begun before a restart: then what comes of that is taken. Also returns what was
+    /// noted when it was begun.
+    async fn execute(
+        &self,
+        task: &Task,
+        name: &str,
+        values: &Values,
+        note: String,
+    ) -> Step<(String, Evidence, String)> {
+        let launcher = &self.inner.launcher;
+        let limit = self.settings().commands.get(name).map_or(task.limit, |spec| spec.timeout.min(task.limit));
+        let ran = match launcher.adopt(task.id).await {
+            Ok(None) => launcher.run(self.request(task, name, values, limit, note)?).await,
+            Ok(Some(ran)) => Ok(ran),
+            Err(error) => Err(error),
+        };
+        let ran = ran.map_err(|error| match error {
+            launch::Error::Lost => Box::new(TaskOutput::Lost { detail: LOST.into() }),
+            launch::Error::TooLong(_) => refused(error.to_string(), None),
+            launch::Error::Start(_) | launch::Error::Send(_) => failed(error.to_string()),
+        })?;
+        verdict(name, limit, ran)
+    }
+
+    fn request(&self, task: &Task, name: &str, values: &Values, limit: Duration, note: String) -> Step<Request> {
         let spec = self.settings().commands.get(name).ok_or_else(|| {
             let remedy = format!("[command.{name}]\nargv = [\"/path/to/program\", \"{{path}}\"]");
             refused(format!("no command '{name}' is configured"), Some(remedy))
         })?;
-        let argv = arguments(name, spec, values)?;
-        let mut command = self.prepared(&argv, task, values);
-        let mut child = command.spawn().map_err(|error| {
-            let remedy = format!("check [command.{name}] argv: is {} installed and executable?", argv[0]);
-            refused(format!("failed to start {}: {error}", argv[0]), Some(remedy))
-        })?;
-        let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
-        let out = tokio::spawn(tail_of(child.stdout.take()));
-        let err = tokio::spawn(tail_of(child.stderr.take()));
-        let status = tokio::time::timeout(spec.timeout, child.wait()).await;
-        let mut said = Vec::new();
-        if status.is_err() {
-            drop(Group(group.0.take()));
-        }
-        for mut reader in [out, err] {
-            match tokio::time::timeout(DRAIN, &mut reader).await {
-                Ok(Ok(text)) => said.push(text),
-                _ => reader.abort(),
-            }
-        }
-        // What it left behind in its group ends with it.
-        drop(group);
-        let said = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
-        let status = status.map_err(|_| {
-            let detail = format!("the command '{name}' ran longer than {} s and was stopped", spec.timeout.as_secs());
-            transient_of(detail, evidence(json!({ "command": name, "output": said })), None, None)
-        })?;
-        let status = status.map_err(|error| permanent(format!("failed to wait for '{name}': {error}")))?;
-        let seen = evidence(json!({
-            "command": name, "exit_code": status.code(), "signal": status.signal(), "output": said,
-        }));
-        verdict(name, status, seen)
-    }
-
-    fn prepared(&self, argv: &[String], task: &Task, values: &Values) -> Command {
-        let mut command = Command::new(&argv[0]);
-        command.args(&argv[1..]).env_clear().process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
-        command.env("LOGMEDIC_TASK", task.id.to_string()).env("LOGMEDIC_INCIDENT", task.incident.to_string());
-        command.envs(values.iter().map(|(name, value)| (format!("LOGMEDIC_{}", name.to_uppercase()), value)));
-        command.envs(self.settings().marker.clone());
-        if let Some(directory) = self.settings().working_dir.as_ref().filter(|dir| dir.is_dir()) {
-            command.current_dir(directory);
-        }
+        let mut env = vec![(launch::TASK.to_owned(), task.id.to_string())];
+        env.push(("LOGMEDIC_INCIDENT".to_owned(), task.incident.to_string()));
+        env.extend(values.iter().map(|(name, value)| (format!("LOGMEDIC_{}", name.to_uppercase()), value.clone())));
+        env.extend(self.settings().marker.clone());
+        let cwd = match self.settings().working_dir.as_ref().filter(|dir| dir.is_dir()) {
+            Some(dir) => Some(dir.to_str().map(str::to_owned).ok_or_else(|| {
+                let remedy = Some("give the directory a name in UTF-8, or set [bot] cwd".to_owned());
+                refused(format!("failed to start '{name}' in {}: its name is not UTF-8", dir.display()), remedy)
+            })?),
+            None => None,
+        };
         // It works in directories that the bot may write: as root it would follow any link the bot puts there.
         let bot = &self.settings().bot;
-        if nix::unistd::geteuid().is_root() && bot.uid != 0 {
-            command.uid(bot.uid).gid(bot.gids.first().copied().unwrap_or(bot.uid));
-        }
-        command
+        let other = nix::unistd::geteuid().is_root() && bot.uid != 0;
+        Ok(Request {
+            task: task.id,
+            argv: arguments(name, spec, values)?,
+            env,
+            cwd,
+            user: other.then(|| (bot.uid, bot.gids.first().copied().unwrap_or(bot.uid))),
+            limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            note,
+        })
     }
+}
+
+/// By what a file is known again: another one, or a change of this one, has another shape.
+fn shape(facts: Option<Facts>) -> Option<String> {
+    let facts = facts?;
+    let (device, inode) = facts.identity;
+    let at = facts.modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let Facts { size, allocated, mode, uid, gid, links, kind, .. } = facts;
+    Some(format!("{kind:?} {device}:{inode} {size} {allocated} {at} {mode:o} {uid}:{gid} {links}"))
 }
 
 /// The argument vector with whole-argument placeholders filled in.
@@ -196,34 +184,33 @@ fn arguments(name: &str, spec: &CommandSpec, values: &Values) -> Step<Vec<String
     Ok(argv)
 }
 
-fn verdict(name: &str, status: ExitStatus, seen: Evidence) -> Step<(String, Evidence)> {
-    if status.success() {
-        return Ok((format!("the command '{name}' ended well"), seen));
-    }
-    let how = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+fn verdict(name: &str, limit: Duration, ran: Ran) -> Step<(String, Evidence, String)> {
+    let (code, signal) = match &ran.ended.how {
+        How::Code(code) => (Some(*code), None),
+        How::Signal(signal) => (None, Some(*signal)),
+        How::Overtime | How::CalledOff | How::NotStarted(_) => (None, None),
     };
-    let detail = format!("the command '{name}' failed: {how}");
-    match status.code() {
+    let mut seen = evidence(json!({
+        "command": name, "exit_code": code, "signal": signal, "output": ran.ended.output,
+    }));
+    if ran.adopted {
+        seen.insert("adopted".into(), "it went on while logmedic was away".into());
+    }
+    let detail = match ran.ended.how {
+        How::Code(0) => return Ok((format!("the command '{name}' ended well"), seen, ran.note)),
+        How::Code(code) => format!("the command '{name}' failed: exit code {code}"),
+        How::Signal(signal) => format!("the command '{name}' failed: signal {signal}"),
+        How::Overtime => format!("the command '{name}' ran longer than {} s and was stopped", limit.as_secs()),
+        // By an agent that died before it could write that down.
+        How::CalledOff => return Err(Box::new(TaskOutput::Lost { detail: LOST.into() })),
+        How::NotStarted(why) => {
+            let remedy = format!("check [command.{name}] argv: is its program installed and executable?");
+            return Err(refused(format!("failed to start '{name}': {why}"), Some(remedy)));
+        }
+    };
+    match code {
         // 77 of sysexits.h: not permitted; 126 and 127: the program behind a wrapper is not there.
         Some(77 | 126 | 127) => Err(Box::new(TaskOutput::Permanent { detail, evidence: seen })),
         _ => Err(transient_of(detail, seen, None, None)),
     }
-}
-
-/// Reads to the end and keeps the last [`KEPT_OUTPUT`] bytes.
-async fn tail_of(reader: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut reader) = reader else { return String::new() };
-    let (mut kept, mut block) = (Vec::new(), vec![0; 8192]);
-    while let Ok(got) = reader.read(&mut block).await {
-        if got == 0 {
-            break;
-        }
-        kept.extend_from_slice(&block[..got]);
-        if kept.len() > KEPT_OUTPUT {
-            kept.drain(..kept.len() - KEPT_OUTPUT);
-        }
-    }
-    String::from_utf8_lossy(&kept).trim().to_owned()
 }

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use settings::{BotApi, BotUser, CommandSpec, Settings, Timeouts};
 
 use crate::decide::{Repair, Task, TaskOutput, Work};
+use crate::launch::{self, Launcher, Runs};
 use crate::ledger::Ledger;
 use crate::roots::Roots;
 use crate::vocab::Meter;
@@ -51,6 +52,8 @@ struct Inner {
     ledger: Ledger,
     /// For the Bot API server and probes of it; never follows redirects, has no total time-out.
     client: Option<reqwest::Client>,
+    /// Runs commands.
+    launcher: Launcher,
     /// Files a repair is at work on.
     busy: Arc<Mutex<HashSet<String>>>,
 }
@@ -101,7 +104,18 @@ impl Healer {
     #[must_use]
     pub fn new(settings: Settings, roots: Arc<Roots>, ledger: Ledger) -> Self {
         let client = http::client(&settings.timeouts).ok();
-        Self { inner: Arc::new(Inner { settings, roots, ledger, client, busy: Arc::default() }) }
+        let program = settings.launcher.clone().unwrap_or_else(|| "/proc/self/exe".into());
+        let launcher = Launcher::new(program, runs(&ledger));
+        Self { inner: Arc::new(Inner { settings, roots, ledger, client, launcher, busy: Arc::default() }) }
+    }
+
+    /// Starts what commands need, where any is configured, so that the first one does not wait for it. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// When no process can be started. The next command tries it again.
+    pub fn prepare(&self) -> Result<(), launch::Error> {
+        if self.settings().commands.is_empty() { Ok(()) } else { self.inner.launcher.prepare() }
     }
 
     /// Does the task. Ends within a second of `cancel` and at `task.limit`, at a safe point; never panics.
@@ -195,6 +209,15 @@ impl Healer {
         Ok(Hold { busy: self.inner.busy.clone(), name })
     }
 }
+
+/// What is known of the commands that ran for this state directory.
+#[must_use]
+pub fn runs(ledger: &Ledger) -> Runs {
+    Runs::new(ledger.path().with_file_name(RUNS))
+}
+
+/// Their directory, beside the database.
+const RUNS: &str = "runs";
 
 tokio::task_local! {
     /// Set where the thread itself may block.

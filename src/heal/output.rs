@@ -72,6 +72,7 @@ pub(super) fn answer_of(output: TaskOutput) -> Answer {
         | TaskOutput::Done { detail, evidence }
         | TaskOutput::NoSpace { detail, evidence } => answer(Finding::Unknown, detail, evidence),
         TaskOutput::Seen(seen) => seen,
+        TaskOutput::Lost { detail } => unknown(detail),
         TaskOutput::Cancelled | TaskOutput::CalledOff => unknown("cancelled"),
     }
 }
@@ -118,7 +119,8 @@ pub(super) fn sealed(mut output: TaskOutput) -> TaskOutput {
         | TaskOutput::Transient { detail, evidence, .. }
         | TaskOutput::Permanent { detail, evidence }
         | TaskOutput::NoSpace { detail, evidence } => (detail, evidence, None),
-        TaskOutput::Cancelled | TaskOutput::CalledOff => return output,
+        // A sentence of our own.
+        TaskOutput::Lost { .. } | TaskOutput::Cancelled | TaskOutput::CalledOff => return output,
     };
     *detail = clean(detail);
     if let Some(remedy) = remedy {

@@ -27,7 +27,9 @@ impl Healer {
         if path.is_root() {
             return Err(refused(format!("{path} is a root, not a file"), None));
         }
-        let there = self.examine(&path, expect, stop).await?;
+        // What a command that was begun before a restart made of the file is judged when it is over.
+        let begun = matches!(from, Fetch::Command { .. }) && self.inner.launcher.knows(task.id);
+        let there = if begun { None } else { self.examine(&path, expect, stop).await? };
         if let Some(seen) = &there {
             if seen.state == State::Sound {
                 return Ok(done(format!("{path} is there and whole already"), seen.evidence(&path)));
@@ -41,26 +43,32 @@ impl Healer {
             Fetch::FilePath(server_path) => self.fetch_file_path(server_path, &path, expect, stop).await?,
             Fetch::Url(url) => self.fetch_url(url, &path, expect, stop).await?,
             Fetch::Command { variables } => match self.fetch_by_command(task, &path, variables).await? {
-                Some(fetched) => fetched,
+                (Some(draft), seen) => (draft, seen),
                 // The command put it there itself; the look says whether it is whole.
-                None => return self.saved_by_command(&path, expect, stop).await,
+                (None, seen) => return self.saved_by_command(&path, expect, stop, seen).await,
             },
         };
         let draft = self.prove(draft, &path, expect, stop, &mut seen).await?;
         self.place(task, draft, &path, expect, there.as_ref(), stop, seen).await
     }
 
-    async fn saved_by_command(&self, path: &RootPath, expect: &Expect, stop: &Stop) -> Step<TaskOutput> {
-        match self.examine(path, expect, stop).await? {
-            Some(seen) if matches!(seen.state, State::Sound | State::Unknown) => {
-                Ok(done(format!("the command saved {path}"), seen.evidence(path)))
-            }
-            Some(seen) => {
-                let detail = format!("the command ended well but {path} is {}: {}", seen.state.as_str(), seen.detail);
-                Err(transient_of(detail, seen.evidence(path), None, None))
-            }
-            None => Err(transient(format!("the command ended well but made neither {path} nor its .part"))),
+    async fn saved_by_command(
+        &self,
+        path: &RootPath,
+        expect: &Expect,
+        stop: &Stop,
+        mut ran: Evidence,
+    ) -> Step<TaskOutput> {
+        let Some(seen) = self.examine(path, expect, stop).await? else {
+            let detail = format!("the command ended well but made neither {path} nor its .part");
+            return Err(transient_of(detail, ran, None, None));
+        };
+        ran.extend(seen.evidence(path));
+        if matches!(seen.state, State::Sound | State::Unknown) {
+            return Ok(done(format!("the command saved {path}"), ran));
         }
+        let detail = format!("the command ended well but {path} is {}: {}", seen.state.as_str(), seen.detail);
+        Err(transient_of(detail, ran, None, None))
     }
 
     /// Judges the part. One that is not what it should be is removed: the next attempt begins anew.

@@ -120,8 +120,10 @@ pub struct Settings {
     pub max_download: u64,
     /// Commands by name; `redownload` is the one for [`crate::decide::Fetch::Command`].
     pub commands: BTreeMap<String, CommandSpec>,
-    /// Added to the environment of commands: by this mark the next start finds what a killed agent left running.
+    /// Added to the environment of commands: by this mark the next start finds what a dead launcher left running.
     pub marker: Option<(String, String)>,
+    /// The program that has [`crate::launch::launcher::main`] behind its `__launch`; this very program when `None`.
+    pub launcher: Option<PathBuf>,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -140,6 +142,7 @@ impl Default for Settings {
             max_download: 4 << 30,
             commands: BTreeMap::new(),
             marker: None,
+            launcher: None,
             timeouts: Timeouts::default(),
         }
     }

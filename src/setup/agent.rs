@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::commands::Failure;
 use super::load::{Loaded, Surroundings};
 use super::reload::{self, Reload};
-use super::{backup, forget, library, policy, presence, probes, records, rulebook, serve, settings};
+use super::{backup, forget, leftovers, library, policy, presence, probes, records, rulebook, serve, settings};
 use crate::acquire::{self, SourceKind, SourceSpec};
 use crate::engine::{self, intake, run::Parts};
 use crate::growth;
@@ -49,9 +49,6 @@ const LAST_OUTPUT: Duration = Duration::from_secs(2);
 /// How long the readers may take to begin before the bot is started.
 const READERS_READY: Duration = Duration::from_secs(2);
 
-/// How long a command that a killed agent left running may take to end.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
-
 /// The start is over after so long.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -88,9 +85,12 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
         tracing::warn!("{problem}");
     }
     let settings = policy::heal_settings(&loaded, &around, bot.as_ref())?;
-    end_leftovers(&loaded, settings.bot.uid).await;
+    leftovers::end(&loaded, &ledger, settings.bot.uid).await;
     let roots = Arc::new(roots);
     let healer = Arc::new(Healer::new(settings, Arc::clone(&roots), ledger.clone()));
+    if let Err(error) = healer.prepare() {
+        tracing::warn!("{error}");
+    }
     let sweeping = Arc::clone(&healer);
     let file = records::open(&loaded)?;
     if ledger.number_after(file.last()).await.map_err(|error| state_failure(&error))? {
@@ -309,20 +309,6 @@ async fn settle(stop: CancellationToken) {
     if stop.run_until_cancelled(tokio::time::sleep(SETTLED)).await.is_some() {
         // It may take a millisecond. Should it die, memory is held: nothing else.
         let _ = tokio::task::spawn_blocking(roots::give_back_memory).await;
-    }
-}
-
-/// Ends commands (and a bot) that an agent which was killed left running: what they did is looked at and done again.
-async fn end_leftovers(loaded: &Loaded, bot_uid: u32) {
-    let marker = supervise::marker_for(&loaded.state_dir);
-    let own = nix::unistd::geteuid().as_raw();
-    let uids = std::collections::BTreeSet::from([own, bot_uid, crate::library::confine::NOBODY]);
-    let ended = tokio::task::spawn_blocking(move || {
-        uids.into_iter().map(|uid| supervise::tree::end_leftovers(&marker, uid, LEFTOVER_GRACE)).sum::<usize>()
-    });
-    match ended.await {
-        Ok(0) | Err(_) => {}
-        Ok(n) => tracing::warn!("{n} processes of a logmedic that was killed were still running and have been ended"),
     }
 }
 

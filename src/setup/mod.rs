@@ -13,6 +13,7 @@ pub mod dispatch;
 mod dotenv;
 mod forget;
 pub mod init;
+mod leftovers;
 mod library;
 pub mod load;
 mod overlay;

@@ -8,6 +8,7 @@ use super::load::{Loaded, Surroundings};
 use crate::correlate::{StallLimits, origin};
 use crate::decide::{BreakerLimits, BudgetLimits, Fallback, Modes, Policy, Retry, ServerRestart};
 use crate::heal;
+use crate::launch;
 use crate::operate;
 use crate::operate::schedule::Schedule;
 use crate::outbox::{Lang, Pace, Quiet, TelegramSettings};
@@ -105,7 +106,8 @@ pub fn heal_settings(loaded: &Loaded, around: &Surroundings, bot: Option<&BotSpe
             ..heal::Timeouts::default()
         },
         commands,
-        marker: Some((MARKER.to_owned(), marker_for(&loaded.state_dir))),
+        marker: Some((launch::MARKER.to_owned(), marker_for(&loaded.state_dir))),
+        launcher: None,
     };
     Ok(settings)
 }

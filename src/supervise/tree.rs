@@ -85,39 +85,45 @@ pub fn marker_for(state_dir: &std::path::Path) -> String {
     format!("{hash:016x}")
 }
 
-/// Processes of `uid` (or of our own user) that carry `marker`, except ourselves and what we descend from.
+/// Processes whose environment `is` says yes to, except ourselves and what we descend from; of these users only, where some are
+/// named. A zombie has no environment and is never among them.
 #[must_use]
-pub fn leftovers(marker: &str, uid: u32) -> Vec<i32> {
-    let own = nix::unistd::geteuid().as_raw();
+pub fn find(uids: Option<&[u32]>, is: &dyn Fn(&[u8]) -> bool) -> Vec<i32> {
     let all = processes();
     let parents: HashMap<i32, i32> = all.iter().map(|p| (p.pid, p.parent)).collect();
     let mut above = vec![i32::try_from(std::process::id()).unwrap_or(0)];
     while let Some(parent) = above.last().and_then(|pid| parents.get(pid)).filter(|p| !above.contains(p)) {
         above.push(*parent);
     }
-    all.iter()
-        .map(|p| p.pid)
-        .filter(|pid| !above.contains(pid))
-        .filter(|pid| {
-            fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == uid || m.uid() == own) && marked(*pid, marker)
-        })
-        .collect()
+    let of_them = |pid: i32| {
+        uids.is_none_or(|uids| fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| uids.contains(&meta.uid())))
+    };
+    let environment = |pid: i32| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| is(&environ));
+    all.iter().map(|p| p.pid).filter(|pid| !above.contains(pid) && of_them(*pid) && environment(*pid)).collect()
 }
 
-/// Whether the process was started with our marker. A zombie has no environment and never is.
-fn marked(pid: i32, marker: &str) -> bool {
-    let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+/// Whether a process with this environment was started with our marker.
+#[must_use]
+pub fn marked(environ: &[u8], marker: &str) -> bool {
     environ.split(|b| *b == 0).any(|variable| {
         variable.strip_prefix(MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(marker.as_bytes())
     })
 }
 
-/// Ends what an earlier run left behind: politely, after `grace` by SIGKILL. Returns how many there were.
+/// Ends what an earlier run left behind, of `uid` or our own user: politely, after `grace` by SIGKILL. Returns how many there
+/// were.
 ///
 /// Blocks. Only call it while holding what makes the agent the only one for its state directory.
 #[must_use]
 pub fn end_leftovers(marker: &str, uid: u32, grace: Duration) -> usize {
-    let first = leftovers(marker, uid);
+    let own = nix::unistd::geteuid().as_raw();
+    end(&[uid, own], grace, &|environ| marked(environ, marker))
+}
+
+/// Ends the processes that [`find`] finds: politely, after `grace` by SIGKILL. Returns how many there were. Blocks.
+#[must_use]
+pub fn end(uids: &[u32], grace: Duration, is: &dyn Fn(&[u8]) -> bool) -> usize {
+    let first = find(Some(uids), is);
     if first.is_empty() {
         return 0;
     }
@@ -131,7 +137,7 @@ pub fn end_leftovers(marker: &str, uid: u32, grace: Duration) -> usize {
     let polite = Instant::now() + grace;
     let last = polite + KILL_PATIENCE;
     loop {
-        let left = leftovers(marker, uid);
+        let left = find(Some(uids), is);
         let now = Instant::now();
         if left.is_empty() || now >= last {
             return first.len();
@@ -164,7 +170,7 @@ mod tests {
     fn our_own_marker_never_names_us_or_our_parents() {
         // Whatever this test's own environment holds, neither it nor what started it may be found.
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(!leftovers("", nix::unistd::geteuid().as_raw()).contains(&own));
+        assert!(!find(None, &|_| true).contains(&own));
         assert_eq!(marker_for(std::path::Path::new("/a")), marker_for(std::path::Path::new("/a")));
         assert_ne!(marker_for(std::path::Path::new("/a")), marker_for(std::path::Path::new("/b")));
     }

@@ -2,12 +2,12 @@
 //! A10, A16, H1).
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::Command;
 
 use serde_json::Value;
 
+use super::launched::{gated, is_gone, kill_9, launchers};
 use super::rig::{Night, exists, no_gap, of, until};
 
 /// Rules for lines that name a file that is not there, or may not be used.
@@ -63,17 +63,17 @@ pub fn night(extra: &str, before_copy: &str) -> Night {
     night
 }
 
-fn runs(night: &Night) -> usize {
+pub fn runs(night: &Night) -> usize {
     night.text("runs").lines().count()
 }
 
-fn lost(night: &Night, name: &str) -> String {
+pub fn lost(night: &Night, name: &str) -> String {
     let path = night.path(name).display().to_string();
     night.say(format!("LMTEST lost {path}\n"));
     path
 }
 
-fn story(all: &[Value]) -> Vec<String> {
+pub fn story(all: &[Value]) -> Vec<String> {
     let told = |r: &Value| match r["kind"].as_str().unwrap() {
         "action" => format!("{} {} {}", r["strategy"].as_str().unwrap(), r["phase"].as_str().unwrap(), r["ok"]),
         "outcome" => r["result"].as_str().unwrap().to_owned(),
@@ -83,25 +83,22 @@ fn story(all: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn a16_a_repair_cut_off_by_kill_9_is_ended_as_such_and_done_again_once() {
-    let night = night("[retry]\nbase = '20ms'\n", "read go < gate");
-    let gate = night.path("gate");
-    // The script runs wherever the agent runs it: the gate is named in full.
-    let script = night.text("fetch.sh").replace("< gate", &format!("< {}", gate.display()));
-    fs::write(night.path("fetch.sh"), script).unwrap();
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+fn a16_a_repair_cut_off_with_its_launcher_is_ended_as_such_and_done_again_once() {
+    let (night, gate) = gated("");
     let agent = night.start_reading();
     let path = lost(&night, "models/a.gz");
     until("the repair to begin", || (runs(&night) == 1).then_some(()));
     let first: i32 = night.text("runs").trim().parse().unwrap();
+    let launcher = launchers(&night);
     agent.kill();
+    // As a service manager does that ends all that is left, or a power cut.
+    kill_9(launcher[0]);
     assert!(!exists(path.as_ref()));
     let _agent = night.start();
     until("the repair to begin again", || (runs(&night) == 2).then_some(()));
-    // What a killed agent left running was ended before: gone, or a zombie that nobody has collected yet.
-    let status = fs::read_to_string(format!("/proc/{first}/status")).unwrap_or_default();
-    assert!(status.is_empty() || status.contains("State:\tZ"), "{status}");
-    writeln!(fs::OpenOptions::new().write(true).open(&gate).unwrap(), "go").unwrap();
+    // What both of them left running was ended before.
+    assert!(is_gone(first));
+    gate.open();
     assert_eq!(night.outcome(&path)["result"], "healed");
     let all = night.records();
     no_gap(&all);

@@ -49,6 +49,7 @@ impl House {
         let short = Duration::from_millis(1500);
         let settings = Settings {
             working_dir: Some(dir.path().into()),
+            launcher: Some(env!("CARGO_BIN_EXE_logmedic").into()),
             timeouts: Timeouts { stall: short, probe: short, ..Timeouts::default() },
             ..Settings::default()
         };

@@ -1,0 +1,272 @@
+//! Commands that outlive the agent: run once whatever dies, ended when they should be (rows A3, A9, A16).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use logmedic::vocab::Rng;
+
+use super::repair::{lost, night, runs, story};
+use super::rig::{Agent, LONG, Night, no_gap, of, until};
+
+/// The processes that run commands for this folder.
+pub fn launchers(night: &Night) -> Vec<i32> {
+    let wanted = format!("__launch\0{}\0", night.path("state/runs").display());
+    processes(|dir| fs::read(dir.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&wanted)))
+}
+
+fn processes(is: impl Fn(&Path) -> bool) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|dir| is(dir)).filter_map(|dir| dir.file_name()?.to_str()?.parse().ok()).collect()
+}
+
+/// Gone, or a zombie that nobody has collected yet.
+pub fn is_gone(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.is_empty() || status.contains("State:\tZ")
+}
+
+pub fn kill_9(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+/// A folder whose command waits at a gate after it noted that it runs.
+pub fn gated(extra: &str) -> (Night, Gate) {
+    let night = night(&format!("[retry]\nbase = '20ms'\n{extra}"), "read go < gate");
+    let gate = night.path("gate");
+    // The script runs wherever the agent runs it: the gate is named in full.
+    let script = night.text("fetch.sh").replace("< gate", &format!("< {}", gate.display()));
+    fs::write(night.path("fetch.sh"), script).unwrap();
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    (night, Gate(gate))
+}
+
+pub struct Gate(PathBuf);
+
+impl Gate {
+    /// Lets one command through.
+    pub fn open(&self) {
+        writeln!(fs::OpenOptions::new().write(true).open(&self.0).unwrap(), "go").unwrap();
+    }
+}
+
+/// Starts the agent, and a command that waits at the gate. Returns the command's process.
+fn at_the_gate(night: &Night) -> (Agent, String, i32) {
+    let agent = night.start_reading();
+    let path = lost(night, "models/a.gz");
+    until("the command to begin", || (runs(night) == 1).then_some(()));
+    (agent, path, night.text("runs").trim().parse().unwrap())
+}
+
+/// What the run's file says in its last line, once it is over.
+fn told_end(night: &Night) -> String {
+    until("the end of the run in its file", || {
+        let of_run = |path: &PathBuf| path.file_name().is_some_and(|name| name.len() == 26);
+        let mut files = fs::read_dir(night.path("state/runs")).ok()?.map(|entry| entry.unwrap().path());
+        let text = fs::read_to_string(files.find(of_run)?).ok()?;
+        text.lines().nth(1).filter(|_| text.ends_with('\n')).map(str::to_owned)
+    })
+}
+
+const ONCE: [&str; 4] = ["error", "redownload started null", "redownload finished true", "healed"];
+
+#[test]
+fn a3_a_command_goes_on_through_kill_9_of_the_agent_and_is_adopted() {
+    let (night, gate) = gated("");
+    let (agent, path, command) = at_the_gate(&night);
+    let launcher = launchers(&night);
+    assert_eq!(launcher.len(), 1);
+    agent.kill();
+    let agent = night.start();
+    until("the next launcher", || (launchers(&night).len() == 2).then_some(()));
+    assert!(!is_gone(command), "nobody ended it");
+    gate.open();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    let all = night.records();
+    no_gap(&all);
+    assert_eq!((story(&all), runs(&night)), (ONCE.map(str::to_owned).to_vec(), 1), "begun once, told once");
+    let finished = &of(&all, "action")[1];
+    assert_eq!((&finished["attempt"], &finished["evidence"]["exit_code"]), (&1.into(), &0.into()));
+    assert!(finished["evidence"]["adopted"].is_string(), "{finished}");
+    until("the first launcher to end", || is_gone(launcher[0]).then_some(()));
+    agent.stop();
+    until("the second launcher to end", || launchers(&night).is_empty().then_some(()));
+}
+
+#[test]
+fn a3_what_a_command_did_while_nobody_was_there_is_asked_for_not_repeated() {
+    let (night, gate) = gated("");
+    let (agent, path, _) = at_the_gate(&night);
+    agent.kill();
+    gate.open();
+    assert!(told_end(&night).contains("{\"code\":0}"));
+    until("the launcher to end", || launchers(&night).is_empty().then_some(()));
+    let _agent = night.start();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    assert_eq!((story(&night.records()), runs(&night)), (ONCE.map(str::to_owned).to_vec(), 1));
+    no_gap(&night.records());
+}
+
+#[test]
+fn a9_a_command_is_ended_at_its_limit_while_no_agent_lives() {
+    let night = night("timeout = '2s'\n[retry]\nattempts = 1\nbase = '20ms'\n", "sleep 300 & wait");
+    let (agent, path, command) = at_the_gate(&night);
+    agent.kill();
+    assert!(told_end(&night).contains("overtime"));
+    until("the command to end", || is_gone(command).then_some(()));
+    until("the launcher to end", || launchers(&night).is_empty().then_some(()));
+    let _agent = night.start();
+    let outcome = night.outcome(&path);
+    assert_eq!(outcome["result"], "exhausted");
+    assert!(outcome["detail"].as_str().unwrap().contains("longer than 2 s"), "{outcome}");
+    assert_eq!(runs(&night), 1);
+    no_gap(&night.records());
+}
+
+#[test]
+fn a9_a_stop_of_the_agent_ends_commands_and_their_launcher() {
+    let (night, gate) = gated("");
+    let (agent, path, command) = at_the_gate(&night);
+    agent.stop();
+    until("the command to end", || is_gone(command).then_some(()));
+    until("the launcher to end", || launchers(&night).is_empty().then_some(()));
+    let _agent = night.start();
+    until("the command to begin again", || (runs(&night) == 2).then_some(()));
+    gate.open();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    let all = night.records();
+    assert_eq!(of(&all, "action")[1]["detail"], "stopped at a safe point");
+    no_gap(&all);
+}
+
+#[test]
+fn a9_a_stop_ends_a_command_that_was_adopted_too() {
+    let (night, _gate) = gated("");
+    let (agent, _, command) = at_the_gate(&night);
+    agent.kill();
+    let since = logmedic::vocab::rfc3339(chrono::Utc::now());
+    let agent = night.start();
+    until("the repair's turn in the next agent", || {
+        let sql = format!("SELECT count(*) FROM operation WHERE state = 'running' AND created_at > '{since}'");
+        (night.count(&sql) == 1).then_some(())
+    });
+    assert!(!is_gone(command));
+    agent.stop();
+    until("the command to end", || is_gone(command).then_some(()));
+    until("the launchers to end", || launchers(&night).is_empty().then_some(()));
+    assert_eq!(of(&night.records(), "action")[1]["detail"], "stopped at a safe point");
+    no_gap(&night.records());
+}
+
+#[test]
+fn a16_a_launcher_that_dies_is_replaced_and_its_command_ended_and_asked_about() {
+    let (night, gate) = gated("");
+    let (_agent, path, command) = at_the_gate(&night);
+    let first = launchers(&night);
+    kill_9(first[0]);
+    until("the command to begin again", || (runs(&night) == 2).then_some(()));
+    assert!(is_gone(command), "what the dead one left is ended before anything is repeated");
+    gate.open();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    let all = night.records();
+    no_gap(&all);
+    let actions = of(&all, "action");
+    assert_eq!((&actions[1]["ok"], &actions[2]["attempt"]), (&false.into(), &1.into()), "a cut does not count");
+    assert!(night.text("err").contains("another one is started"), "{}", night.text("err"));
+    assert_ne!(launchers(&night), first);
+    // One that dies while it has nothing to do costs nothing.
+    kill_9(launchers(&night)[0]);
+    let path = lost(&night, "models/b.gz");
+    until("the command to begin", || (runs(&night) == 3).then_some(()));
+    gate.open();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    assert_eq!(runs(&night), 3);
+}
+
+#[test]
+fn h4_a_command_that_talks_without_end_does_not_make_the_launcher_grow() {
+    let night = night("[retry]\nbase = '20ms'\n", "head -c 300000000 /dev/zero; echo whole >&2");
+    let _agent = night.start_reading();
+    let launcher = until("the launcher", || launchers(&night).first().copied());
+    let anonymous = || -> u64 {
+        let text = fs::read_to_string(format!("/proc/{launcher}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let before = anonymous();
+    let path = lost(&night, "models/a.gz");
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    assert!(anonymous() < before + 1024, "{before} kB before, {} kB after", anonymous());
+    let output = of(&night.records(), "action")[1]["evidence"]["output"].as_str().unwrap().to_owned();
+    assert!(output.ends_with("whole") && output.len() < 3 * 4096 * 4, "the end is kept: {}", output.len());
+}
+
+/// Looks often: a moment is wanted, not only the fact. `false`: in vain.
+fn soon(mut look: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + LONG;
+    while !look() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    true
+}
+
+#[test]
+fn a3_under_a_stream_of_faults_with_many_kills_every_command_runs_exactly_once() {
+    const KILLS: usize = 25;
+    const EACH: usize = 4;
+    let night = night(
+        "[retry]\nbase = '1ms'\njitter = 0\n[budget]\nagent = 100000\nper_class = 100000\n[breaker]\nthreshold = 1000\n",
+        "",
+    );
+    let sound = night.path("sound.gz");
+    let script = format!(
+        "#!/bin/sh\necho \"$LOGMEDIC_TARGET\" >> {begun}\ncp {sound} \"$1\"\necho end >> {over}\n",
+        begun = night.path("runs").display(),
+        over = night.path("over").display(),
+        sound = sound.display()
+    );
+    fs::write(night.path("fetch.sh"), script).unwrap();
+    let seed = std::env::var("LOGMEDIC_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    let mut rng = Rng::new(seed);
+    let mut paths = Vec::new();
+    let mut fault = |night: &Night| paths.push(lost(night, &format!("models/f{}.gz", paths.len())));
+    let mut agent = night.start_reading();
+    for _ in 0..KILLS {
+        let (begun, over) = (runs(&night), night.text("over").lines().count());
+        let seen = night.text("records.jsonl").lines().count();
+        for _ in 0..EACH {
+            fault(&night);
+        }
+        let wanted = 1 + usize::try_from(rng.next_u64() % EACH as u64).unwrap();
+        // Right after a start, right after an end, or when something was written down.
+        let reached = match rng.next_u64() % 3 {
+            0 => soon(|| runs(&night) >= begun + wanted),
+            1 => soon(|| night.text("over").lines().count() >= over + wanted),
+            _ => soon(|| night.text("records.jsonl").lines().count() >= seen + 3 * wanted),
+        };
+        assert!(reached, "seed {seed}: it does not go on: {}", night.text("err"));
+        agent.kill();
+        // What happens while nobody looks.
+        fault(&night);
+        agent = night.start();
+    }
+    for path in &paths {
+        assert_eq!(night.outcome(path)["result"], "healed", "seed {seed}");
+    }
+    agent.stop();
+    let mut times: BTreeMap<String, usize> = paths.iter().map(|path| (path.clone(), 0)).collect();
+    for line in night.text("runs").lines() {
+        *times.get_mut(line).unwrap() += 1;
+    }
+    let wrong: Vec<_> = times.iter().filter(|(_, times)| **times != 1).collect();
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");
+    let all = night.records();
+    no_gap(&all);
+    let started = of(&all, "action").iter().filter(|record| record["phase"] == "started").count();
+    assert_eq!((started, of(&all, "outcome").len()), (paths.len(), paths.len()), "seed {seed}: told once");
+}
