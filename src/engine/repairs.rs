@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Case, Effect, Input, State};
 use crate::decide::{Repair, Task, TaskOutput, Work};
-use crate::heal::Healer;
+use crate::heal::{self, Healer};
 use crate::operate::{About, Kind, New, Operations, Outcome, Priority, Report, Ticket};
 use crate::vocab::{Id, Now, Severity, clean_line, redact, shorten};
 
@@ -74,6 +74,7 @@ pub(super) fn begin(
         return Some(closed(ticket, output, &stop));
     }
     let id = task.id;
+    let there = elsewhere.clone();
     if task.work.is_brief() && ticket.granted() {
         // Begins before this turn is committed; what it finds is not looked at before.
         let done = healer.run_brief(task, token.clone(), &elsewhere);
@@ -86,7 +87,8 @@ pub(super) fn begin(
         });
         return None;
     }
-    elsewhere.spawn(async move {
+    let at_once = here && ticket.granted() && healer.starts_at_once(repair);
+    let work = async move {
         let output = tokio::select! {
             biased;
             () = token.cancelled() => TaskOutput::Cancelled,
@@ -95,7 +97,12 @@ pub(super) fn begin(
         let output = closed(ticket, output, &stop);
         token.cancel();
         let _ = answers.send((id, output)).await;
-    });
+    };
+    if at_once {
+        heal::start_here(work, &there)
+    } else {
+        drop(there.spawn(work))
+    }
     None
 }
 

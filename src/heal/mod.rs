@@ -172,6 +172,21 @@ impl Healer {
         }
     }
 
+    /// Whether nothing of this repair keeps the caller's thread waiting until its program is handed over: the file that it fetches is
+    /// missing, on a file system of this machine.
+    #[must_use]
+    pub fn starts_at_once(&self, repair: &Repair) -> bool {
+        let missing = |path: &str| {
+            let path = self.resolve(path).ok().filter(crate::roots::RootPath::is_local);
+            path.is_some_and(|path| matches!(path.stat(), Ok(None)))
+        };
+        match repair {
+            Repair::Redownload { path, .. } => repair.outlives() && missing(path),
+            Repair::Command { path: None, .. } => true,
+            _ => false,
+        }
+    }
+
     async fn work(&self, task: &Task, stop: &Stop) -> TaskOutput {
         match &task.work {
             Work::Look(question) => TaskOutput::Seen(self.look(question, stop).await),
@@ -226,6 +241,21 @@ tokio::task_local! {
 
 /// How much longer than its limit brief work is waited for: it gives its own answer when it can.
 const OVERTIME: Duration = Duration::from_millis(500);
+
+/// Begins `work` on the caller's thread, where it may block for a moment, up to its first wait; `runtime` does the rest. To wake one of
+/// its threads takes longer than to hand a command over.
+pub fn start_here(work: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+    let mut work = Box::pin(work);
+    let begun = {
+        let _there = runtime.enter();
+        // Whoever goes on with it asks once more, and is woken from then on.
+        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+        BRIEF.sync_scope((), || work.as_mut().poll(&mut nobody))
+    };
+    if begun.is_pending() {
+        drop(runtime.spawn(work));
+    }
+}
 
 /// Runs `work` where it may block. It should look at its stop often.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Step<T> {
