@@ -15,6 +15,7 @@ mod explain;
 mod facts;
 mod file;
 mod fragments;
+mod groups;
 mod healthy;
 mod literal;
 mod packs;
