@@ -142,25 +142,27 @@ impl Pattern {
                 false
             }
             Begins::Line => {
-                let (mut lines, mut end) = (0, 0);
+                let (mut lines, mut line, mut end, mut looked) = (0, 0, 0, 0);
                 for (at, _) in finds {
-                    // In the order of the text, so what is before this was the line of a find before.
-                    if at < end {
-                        continue;
+                    // In the order of the text, so what is before the end is in the line of the find before.
+                    let is_new = at >= end;
+                    if is_new {
+                        if lines == MAX_TRIES {
+                            return regex.is_match(text);
+                        }
+                        lines += 1;
+                        line = memchr::memrchr(b'\n', &text[end..at]).map_or(end, |before| end + before + 1);
+                        end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end + 1);
+                        looked = line;
                     }
-                    if lines == MAX_TRIES {
-                        return regex.is_match(text);
-                    }
-                    let line = memchr::memrchr(b'\n', &text[end..at]).map_or(end, |before| end + before + 1);
                     // A bare CR begins a line too, and `[^\n]` goes across it: then any of them may be the start.
-                    if memchr::memchr(b'\r', &text[line..at]).is_some() {
+                    if memchr::memchr(b'\r', &text[looked..at]).is_some() {
                         return regex.is_match(text);
                     }
-                    if starts_at(line) {
+                    looked = at;
+                    if is_new && starts_at(line) {
                         return true;
                     }
-                    lines += 1;
-                    end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end + 1);
                 }
                 false
             }
