@@ -136,29 +136,34 @@ impl State {
             }
         }
         match step {
-            Step::Act { .. } if step.fetches() && !ready => self.wait_before_attempt(id, None, out),
+            Step::Act { .. } if step.fetches() && !ready => self.first_attempt(id, out),
             Step::Act { .. } => self.act(id, out),
             Step::Await { ask } => self.hold_on(id, ask, &answer.detail, out),
             Step::Fallback { .. } => self.fallback(id, &answer.detail, out),
         }
     }
 
-    /// Waits before the next attempt: the backoff, or what the server asked for.
-    fn wait_before_attempt(&mut self, id: Id, named: Option<Duration>, out: &mut Vec<Effect>) {
-        let random = self.rng.unit();
+    /// Waits before the first attempt, unless no wait is wanted: what was seen just now need not be looked at again.
+    fn first_attempt(&mut self, id: Id, out: &mut Vec<Effect>) {
+        let wait = self.wait_before_attempt(id, None);
+        if !wait.is_zero() {
+            return self.wait(id, wait);
+        }
         let Some(case) = self.cases.get_mut(&id) else { return };
+        (case.ready, case.waited_ms) = (true, 0);
+        self.act(id, out);
+    }
+
+    /// How long to wait before the next attempt: the backoff, or what the server asked for.
+    fn wait_before_attempt(&mut self, id: Id, named: Option<Duration>) -> Duration {
+        let random = self.rng.unit();
+        let Some(case) = self.cases.get_mut(&id) else { return Duration::ZERO };
         // What the server asked for in the log counts from the moment the line was written, and once.
         let asked = case.incident.facts.retry_after.take().map(|seconds| {
             let until = case.incident.last_at + TimeDelta::seconds(i64::try_from(seconds.min(7 * 86_400)).unwrap_or(0));
             (until - self.now.wall).to_std().unwrap_or_default()
         });
-        let wait = delay(&self.policy.retry, case.attempt + case.carry.min(8) + 1, named.or(asked), random);
-        // What was just seen need not be looked at again.
-        if wait.is_zero() && !case.ready {
-            case.ready = true;
-            return self.act(id, out);
-        }
-        self.wait(id, wait);
+        delay(&self.policy.retry, case.attempt + case.carry.min(8) + 1, named.or(asked), random)
     }
 
     fn wait(&mut self, id: Id, wait: Duration) {
@@ -272,7 +277,8 @@ impl State {
             let detail = format!("{detail} (attempt {attempts} of {attempts})");
             return self.end(id, OutcomeResult::Exhausted, detail, None, out);
         }
-        self.wait_before_attempt(id, named, out);
+        let wait = self.wait_before_attempt(id, named);
+        self.wait(id, wait);
         self.tell(id, out);
     }
 

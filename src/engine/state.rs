@@ -315,7 +315,7 @@ mod tests {
     use super::*;
     use crate::classify::Hit;
     use crate::correlate::{Item, Meaning};
-    use crate::decide::{Answer, Finding, TaskOutput};
+    use crate::decide::{Answer, Finding, TaskOutput, Work};
     use crate::vocab::{Body, Severity};
 
     #[test]
@@ -339,6 +339,38 @@ mod tests {
         assert!(due <= Duration::from_millis(1_100), "{due:?}");
         now = Now { mono: due, wall: now.wall - TimeDelta::hours(5) };
         assert!(asked(state.step(Input::Deadline, now)).is_some(), "and goes on after a second, whatever the date");
+    }
+
+    #[test]
+    fn a8_without_a_wait_a_download_is_repeated_at_once_and_later_attempts_look_first() {
+        let now = Now { mono: Duration::ZERO, wall: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
+        let mut policy = Policy::default();
+        (policy.retry.base, policy.retry.attempts) = (Duration::ZERO, 2);
+        let mut state = State::new(policy, 1, now);
+        let captures = BTreeMap::from([("path".into(), "/m/a.mp4".into()), ("file_id".into(), "BAAC".into())]);
+        let hit = Hit { rule: "a.b".into(), class: Class::Timeout, severity: Severity::Error, captures };
+        let (text, at) = ("timed out".to_owned(), now.wall);
+        let item = Item { offset: 0, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) };
+        let heard = Input::Observed { source: "bot".into(), file: None, items: vec![item] };
+        let asked = |effects: Vec<Effect>| {
+            let task = |effect| if let Effect::Start(task) = effect { Some((task.id, task.work)) } else { None };
+            effects.into_iter().find_map(task)
+        };
+        let seen = || {
+            let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
+            TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence })
+        };
+        let (task, look) = asked(state.step(heard, now)).unwrap();
+        assert!(matches!(look, Work::Look(_)), "{look:?}");
+        let (task, act) = asked(state.step(Input::Finished { task, output: seen() }, now)).unwrap();
+        assert!(matches!(act, Work::Act(_)), "{act:?}");
+        let (detail, evidence) = ("reset".to_owned(), serde_json::Map::new());
+        let failed = TaskOutput::Transient { detail, evidence, retry_after: None, server: None };
+        assert_eq!(asked(state.step(Input::Finished { task, output: failed }, now)), None);
+        let (task, look) = asked(state.step(Input::Deadline, now)).unwrap();
+        assert!(matches!(look, Work::Look(_)), "the bot may have saved it meanwhile: {look:?}");
+        let (_, act) = asked(state.step(Input::Finished { task, output: seen() }, now)).unwrap();
+        assert!(matches!(act, Work::Act(_)), "{act:?}");
     }
 
     #[test]
