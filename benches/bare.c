@@ -6,7 +6,9 @@
  *
  * `bare LOG ROOT DATABASE` is the least that a program can do which must not forget: it looks whether the directory is really
  * missing, commits to SQLite what it found, what it will do and how far the log is read (WAL, as logmedic without a forced
- * disk), and only then makes the directory. */
+ * disk), and only then makes the directory.
+ *
+ * `bare LOG ROOT -` writes the same with one write to ROOT.ahead instead, as logmedic does before a repair. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -62,10 +64,14 @@ static int open_database(const char *path) {
 }
 
 /* What was found, what will be done, how far the log is read: 101 is SQLITE_DONE. */
-static int written_down(const char *line, const char *path, long long read) {
-    static char found[8192], planned[8192];
+static int written_down(const char *line, const char *path, long long read, int ahead) {
+    static char found[8192], planned[8192], all[32768];
     snprintf(found, sizeof found, "{\"class\":\"missing_path\",\"text\":\"%.4000s\",\"path\":\"%.4000s\"}", line, path);
     snprintf(planned, sizeof planned, "{\"action\":\"create_directory\",\"before\":{\"path\":\"%.4000s\",\"exists\":false}}", path);
+    if (ahead >= 0) {
+        int length = snprintf(all, sizeof all, "{\"row\":%s,\"records\":[%s,%s],\"read\":%lld}\n", found, found, planned, read);
+        return pwrite(ahead, all, (size_t)length, 0) == length;
+    }
     int done = step(begin) == 101;
     reset(begin);
     bind_text(row, 1, path, -1, 0), bind_text(row, 2, found, -1, 0);
@@ -83,7 +89,11 @@ static int written_down(const char *line, const char *path, long long read) {
 int main(int argc, char **argv) {
     if (argc == 2) return watch(argv[1]);
     if (argc != 3 && argc != 4) return 2;
-    if (argc == 4 && !open_database(argv[3])) return 3;
+    int ahead = -1;
+    if (argc == 4 && !strcmp(argv[3], "-")) {
+        snprintf(buffer, sizeof buffer, "%s.ahead", argv[2]);
+        if ((ahead = open(buffer, O_WRONLY | O_CREAT, 0600)) < 0) return 3;
+    } else if (argc == 4 && !open_database(argv[3])) return 3;
     long long taken = 0;
     int log = open(argv[1], O_RDONLY), events = inotify_init1(0);
     if (log < 0 || events < 0 || inotify_add_watch(events, argv[1], IN_MODIFY) < 0) return 1;
@@ -105,7 +115,7 @@ int main(int argc, char **argv) {
             if (last && last - path < PATH_MAX) {
                 *last = 0;
                 struct stat there;
-                if (argc == 3 || (stat(path, &there) < 0 && written_down(line, path, taken))) mkdir(path, 0755);
+                if (argc == 3 || (stat(path, &there) < 0 && written_down(line, path, taken, ahead))) mkdir(path, 0755);
             }
             line = end + 1;
         }

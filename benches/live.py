@@ -3,8 +3,8 @@
 
 A log grows by healthy lines; now and then one says that a directory is missing. The clock runs from before the write until
 the directory is there, as inotify tells a third program. Beside logmedic, which confirms the fault, writes down what it will do, acts and
-proves it, run two loops in C (`bare.c`): one that just makes the directory, and one that first looks whether it is missing and
-commits to SQLite what it found and will do, the least for a program that must not forget. Needs a C compiler and libsqlite3.
+proves it, run three loops in C (`bare.c`): one that just makes the directory, and two that first look whether it is missing and
+write down what they found and will do, the least for a program that must not forget: by one write to a file, or by a commit to SQLite. Needs a C compiler and libsqlite3.
 """
 import json
 import os
@@ -71,7 +71,7 @@ def main():
     try:
         bare = f"{work}/bare-loop"
         subprocess.run(["cc", "-O2", "-o", bare, f"{HERE}/bare.c", "-ldl"], check=True)
-        for name in ("bare", "floor", "logmedic"):
+        for name in ("bare", "ahead", "commit", "logmedic"):
             folder = f"{work}/{name}"
             log, root = f"{folder}/bot.log", f"{folder}/models"
             os.makedirs(root)
@@ -84,7 +84,8 @@ def main():
             os.environ["XDG_STATE_HOME"] = f"{folder}/state"
             command = {
                 "bare": [bare, log, root],
-                "floor": [bare, log, root, f"{folder}/floor.db"],
+                "ahead": [bare, log, root, "-"],
+                "commit": [bare, log, root, f"{folder}/commit.db"],
                 "logmedic": [LOGMEDIC, "run", "--config", "config.toml"],
             }[name]
             process, took = run(bare, command, folder, log, root, 2 if name == "logmedic" else 0.2)
@@ -97,7 +98,7 @@ def main():
         if "--keep" in sys.argv: print(work)
         else: shutil.rmtree(work)
     if all(results.values()):
-        for beside in ("bare", "floor"):
+        for beside in ("bare", "ahead", "commit"):
             ratio = percentile(results["logmedic"], 0.5) / percentile(results[beside], 0.5)
             print(f"ratio of the medians to {beside} {ratio:.2f}")
 
