@@ -6,6 +6,7 @@ use crate::ledger::Force;
 use crate::ledger::notifications::Silence;
 use crate::vocab::rfc3339;
 
+/// As the ledger keeps it.
 pub(super) fn silence_of(silence: super::Silence) -> Silence {
     Silence {
         class: silence.class.to_string(),

@@ -1,7 +1,7 @@
 //! Holds the seam: `step`, one deterministic function from state, input and moment to effects; `run`, the only loop.
 //!
 //! `State::step` is pure: no clock, no randomness but its own seeded generator, no I/O. What it wants done it says as
-//! [`Effect`]s; the loop commits those that must be durable in one transaction and starts the rest afterwards.
+//! [`Effect`]s; the loop commits those that must be durable in one transaction and starts the rest once they are written down.
 
 mod around;
 mod backlog;

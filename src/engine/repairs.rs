@@ -74,7 +74,6 @@ pub(super) fn begin(
         return Some(closed(ticket, output, &stop));
     }
     let id = task.id;
-    let there = elsewhere.clone();
     if task.work.is_brief() && ticket.granted() {
         // Begins before this turn is committed; what it finds is not looked at before.
         let done = healer.run_brief(task, token.clone(), &elsewhere);
@@ -99,9 +98,9 @@ pub(super) fn begin(
         let _ = answers.send((id, output)).await;
     };
     if at_once {
-        heal::start_here(work, &there)
+        heal::start_here(work, &elsewhere)
     } else {
-        drop(there.spawn(work))
+        drop(elsewhere.spawn(work))
     }
     None
 }

@@ -271,7 +271,7 @@ impl Loop {
         Input::Order { ticket, order, row }
     }
 
-    /// Commits what must be durable, then starts, cancels and shows. Nothing is changed that is not written down; a look
+    /// Writes down what must be durable, starts and cancels, shows. Nothing is changed that is not written down; a look
     /// changes nothing and need not wait for that.
     fn carry_out(&mut self, effects: Vec<Effect>, mut changes: Vec<Change>) {
         let mut later = Vec::new();
@@ -315,12 +315,10 @@ impl Loop {
         let writes = !changes.is_empty() || !self.backlog.is_empty();
         let force = force(&later);
         // What begins now is written down before, by the shortest way.
-        let mut announced = later.iter().any(begins) && force == Force::Later && self.backlog.is_empty();
-        if announced {
-            let announcement = self.parts.ledger.announce(&changes);
-            announced = announcement.is_some();
-            changes.extend(announcement);
-        }
+        let short = later.iter().any(begins) && force == Force::Later && self.backlog.is_empty();
+        let announcement = if short { self.parts.ledger.announce(&changes) } else { None };
+        let announced = announcement.is_some();
+        changes.extend(announcement);
         let begin = |this: &mut Self| later.into_iter().for_each(|effect| this.begin(effect));
         let waited = if announced {
             begin(self);

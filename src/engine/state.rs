@@ -318,23 +318,34 @@ mod tests {
     use crate::decide::{Answer, Finding, TaskOutput, Work};
     use crate::vocab::{Body, Severity};
 
+    /// A download of which the bot says that it timed out.
+    fn timed_out(at: DateTime<Utc>) -> Input {
+        let captures = BTreeMap::from([("path".into(), "/m/a.mp4".into()), ("file_id".into(), "BAAC".into())]);
+        let hit = Hit { rule: "a.b".into(), class: Class::Timeout, severity: Severity::Error, captures };
+        let text = "timed out".to_owned();
+        let item = Item { offset: 0, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) };
+        Input::Observed { source: "bot".into(), file: None, items: vec![item] }
+    }
+
+    fn missing() -> TaskOutput {
+        let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
+        TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence })
+    }
+
     #[test]
     fn a8_a_clock_that_is_set_back_prolongs_no_wait() {
         let mut now = Now { mono: Duration::ZERO, wall: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
         let mut state = State::new(Policy::default(), 1, now);
-        let captures = BTreeMap::from([("path".into(), "/m/a.mp4".into()), ("file_id".into(), "BAAC".into())]);
-        let hit = Hit { rule: "a.b".into(), class: Class::Timeout, severity: Severity::Error, captures };
-        let (text, at) = ("timed out".to_owned(), now.wall);
-        let item = Item { offset: 0, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) };
-        let heard = Input::Observed { source: "bot".into(), file: None, items: vec![item] };
         let asked = |effects: Vec<Effect>| {
             let task = |effect| if let Effect::Start(task) = effect { Some(task.id) } else { None };
             effects.into_iter().find_map(task)
         };
-        let task = asked(state.step(heard, now)).unwrap();
-        let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
-        let seen = TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence });
-        assert_eq!(asked(state.step(Input::Finished { task, output: seen }, now)), None, "it waits before the attempt");
+        let task = asked(state.step(timed_out(now.wall), now)).unwrap();
+        assert_eq!(
+            asked(state.step(Input::Finished { task, output: missing() }, now)),
+            None,
+            "it waits before the attempt"
+        );
         let due = state.deadline().unwrap();
         assert!(due <= Duration::from_millis(1_100), "{due:?}");
         now = Now { mono: due, wall: now.wall - TimeDelta::hours(5) };
@@ -347,29 +358,20 @@ mod tests {
         let mut policy = Policy::default();
         (policy.retry.base, policy.retry.attempts) = (Duration::ZERO, 2);
         let mut state = State::new(policy, 1, now);
-        let captures = BTreeMap::from([("path".into(), "/m/a.mp4".into()), ("file_id".into(), "BAAC".into())]);
-        let hit = Hit { rule: "a.b".into(), class: Class::Timeout, severity: Severity::Error, captures };
-        let (text, at) = ("timed out".to_owned(), now.wall);
-        let item = Item { offset: 0, text, truncated: false, at, dated: true, meaning: Meaning::Failure(hit) };
-        let heard = Input::Observed { source: "bot".into(), file: None, items: vec![item] };
         let asked = |effects: Vec<Effect>| {
             let task = |effect| if let Effect::Start(task) = effect { Some((task.id, task.work)) } else { None };
             effects.into_iter().find_map(task)
         };
-        let seen = || {
-            let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
-            TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence })
-        };
-        let (task, look) = asked(state.step(heard, now)).unwrap();
+        let (task, look) = asked(state.step(timed_out(now.wall), now)).unwrap();
         assert!(matches!(look, Work::Look(_)), "{look:?}");
-        let (task, act) = asked(state.step(Input::Finished { task, output: seen() }, now)).unwrap();
+        let (task, act) = asked(state.step(Input::Finished { task, output: missing() }, now)).unwrap();
         assert!(matches!(act, Work::Act(_)), "{act:?}");
         let (detail, evidence) = ("reset".to_owned(), serde_json::Map::new());
         let failed = TaskOutput::Transient { detail, evidence, retry_after: None, server: None };
         assert_eq!(asked(state.step(Input::Finished { task, output: failed }, now)), None);
         let (task, look) = asked(state.step(Input::Deadline, now)).unwrap();
         assert!(matches!(look, Work::Look(_)), "the bot may have saved it meanwhile: {look:?}");
-        let (_, act) = asked(state.step(Input::Finished { task, output: seen() }, now)).unwrap();
+        let (_, act) = asked(state.step(Input::Finished { task, output: missing() }, now)).unwrap();
         assert!(matches!(act, Work::Act(_)), "{act:?}");
     }
 
@@ -391,9 +393,7 @@ mod tests {
         let asked = |effect| if let Effect::Start(task) = effect { Some(task.id) } else { None };
         let task = state.step(heard, now).into_iter().find_map(asked).unwrap();
         assert_eq!(state.cases().count(), 1, "the second line is an echo of the first");
-        let (detail, evidence) = ("missing".to_owned(), serde_json::Map::new());
-        let seen = TaskOutput::Seen(Answer { finding: Finding::Fault, detail, evidence });
-        let _ = state.step(Input::Finished { task, output: seen }, now);
+        let _ = state.step(Input::Finished { task, output: missing() }, now);
         let waits = |case: &Case| case.due.map(|due| due - now.wall);
         assert!(state.cases().all(|case| waits(case).is_some_and(|wait| wait < TimeDelta::seconds(2))));
     }
