@@ -510,9 +510,14 @@ impl Loop {
             let effects = self.state.step(input, now);
             self.carry_out(durable(effects), Vec::new());
         }
-        while self.answers.strong_count() > 1 {
-            let answer = tokio::time::timeout_at(until, answered.recv()).await;
-            let Ok(Some((task, output))) = answer else { break };
+        loop {
+            let answer = match answered.try_recv() {
+                Ok(answer) => Some(answer),
+                // Who has answered holds no end of the channel any more; the loop's own is one.
+                Err(_) if self.answers.strong_count() == 1 => answered.try_recv().ok(),
+                Err(_) => tokio::time::timeout_at(until, answered.recv()).await.ok().flatten(),
+            };
+            let Some((task, output)) = answer else { break };
             let now = self.now();
             let effects = self.state.step(Input::Finished { task, output }, now);
             self.carry_out(durable(effects), Vec::new());
