@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::BreakerLimits;
 use crate::vocab::Subject;
 
-/// How many failures are remembered; far over any sensible threshold.
+/// How many failures are remembered at most; far over any sensible threshold.
 const FAILURES_MAX: usize = 1_000;
 
 /// Whether repairs that depend on the upstream server may run.
@@ -34,15 +34,19 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Takes in one confirmed failure. `true` when it just opened.
+    /// Takes in one confirmed failure. `true` when it just opened. A threshold beyond what is remembered switches it off.
     pub fn fail(&mut self, limits: &BreakerLimits, subject: &Subject, now: DateTime<Utc>) -> bool {
         let within = TimeDelta::from_std(limits.within.min(Duration::from_secs(86_400))).unwrap_or(TimeDelta::days(1));
-        self.failures.retain(|(at, known)| now - *at <= within && known != subject);
-        if self.failures.len() == FAILURES_MAX {
-            self.failures.pop_front();
+        let threshold = limits.threshold.max(2) as usize;
+        if threshold > FAILURES_MAX {
+            self.failures.clear();
+            return false;
         }
+        self.failures.retain(|(at, known)| now - *at <= within && known != subject);
         self.failures.push_back((now, subject.clone()));
-        let many = self.failures.len() >= limits.threshold.max(2) as usize;
+        // More than opens it tell nothing: all of it is written down each time.
+        self.failures.drain(..self.failures.len().saturating_sub(threshold));
+        let many = self.failures.len() == threshold;
         let opens = many && self.state == BreakerState::Closed;
         if opens {
             self.state = BreakerState::Open;

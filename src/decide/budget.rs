@@ -2,7 +2,8 @@
 //!
 //! Each start is a row of its own: what is written down for a repair does not grow with the repairs before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub type Start = (DateTime<Utc>, Class, Subject);
 pub struct Budget {
     /// By their numbers, which are those of their rows.
     starts: BTreeMap<u64, Start>,
+    /// How many of them are of each class, and of each subject.
+    of_class: HashMap<Class, u32>,
+    of_subject: HashMap<Subject, u32>,
     /// Those that came or went since it was written down last.
     changed: Vec<u64>,
 }
@@ -50,11 +54,8 @@ impl Budget {
         while self.starts.first_key_value().is_some_and(|(_, (at, ..))| now - *at > WINDOW) {
             self.forget_oldest();
         }
-        let (mut of_job, mut of_class) = (0, 0);
-        for (_, c, s) in self.starts.values() {
-            of_job += u32::from(s == subject);
-            of_class += u32::from(*c == class);
-        }
+        let of_class = self.of_class.get(&class).copied().unwrap_or_default();
+        let of_job = self.of_subject.get(subject).copied().unwrap_or_default();
         let all = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
         for (used, limit, what) in [
             (of_job, limits.per_job, "budget.per_job"),
@@ -74,14 +75,15 @@ impl Budget {
 
     fn add(&mut self, start: Start) {
         let number = self.starts.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.starts.insert(number, start);
+        self.put_back(number, start);
         self.changed.push(number);
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((number, _)) = self.starts.pop_first() {
-            self.changed.push(number);
-        }
+        let Some((number, (_, class, subject))) = self.starts.pop_first() else { return };
+        one_less(&mut self.of_class, &class);
+        one_less(&mut self.of_subject, &subject);
+        self.changed.push(number);
     }
 
     /// What came (`Some`) or went since the last call, by number.
@@ -94,6 +96,8 @@ impl Budget {
 
     /// Puts a start back that was written down under this number.
     pub fn put_back(&mut self, number: u64, start: Start) {
+        *self.of_class.entry(start.1).or_default() += 1;
+        *self.of_subject.entry(start.2.clone()).or_default() += 1;
         self.starts.insert(number, start);
     }
 
@@ -105,6 +109,15 @@ impl Budget {
         let whole: Whole = serde_json::from_str(json)?;
         whole.starts.into_iter().for_each(|start| self.add(start));
         Ok(())
+    }
+}
+
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, u32>, of: &K) {
+    if let Some(count) = counts.get_mut(of) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(of);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::order::OrderError;
-use super::state::{OPEN_MAX, State};
+use super::state::State;
 use super::{Case, Effect};
 use crate::correlate::{Facts, Fold, Incident, Job};
 use crate::decide::{Answer, Step, plan};
@@ -31,7 +31,7 @@ impl State {
             !case.ended() || (left && case.incident.facts.bad.as_deref() == Some(&news.bad))
         });
         let known = same.map(|case| case.incident.id);
-        if known.is_none() && self.cases.values().filter(|case| !case.ended()).count() >= OPEN_MAX {
+        if known.is_none() && self.is_full() {
             return Err(OrderError::Conflict("too many incidents are open".into()));
         }
         let busy = |job: &&Job| job.facts.wanted() == Some(news.path.as_str()) && job.state.is_active();

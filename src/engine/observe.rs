@@ -119,7 +119,7 @@ impl State {
 
     fn open(&mut self, source: &str, item: &Item, hit: &Hit, located: Located) -> Id {
         let mut subject = located.subject;
-        if self.cases.values().filter(|case| !case.ended()).count() >= OPEN_MAX {
+        if self.is_full() {
             subject = Subject { kind: SubjectKind::Source, value: source.to_owned() };
             if let Some(id) = self.by_key.get(&(hit.class, subject.clone())) {
                 return *id;
@@ -151,6 +151,12 @@ impl State {
         self.by_key.insert((hit.class, subject), id);
         self.forget_oldest_ended();
         id
+    }
+
+    /// Whether no further case may be opened.
+    pub(super) fn is_full(&self) -> bool {
+        // Counted only where there may be so many: it is asked for every new fault.
+        self.cases.len() >= OPEN_MAX && self.cases.values().filter(|case| !case.ended()).count() >= OPEN_MAX
     }
 
     /// How often the same fault came and went just before.

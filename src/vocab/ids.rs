@@ -13,7 +13,10 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: usize = 26;
 
 impl Id {
-    /// The largest identifier, for ranges.
+    /// The smallest identifier, for ranges.
+    pub const MIN: Self = Self(0);
+
+    /// The largest one.
     pub const MAX: Self = Self(u128::MAX);
 
     /// A new identifier for this moment.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{ACTIVE_FOR, Job, JobState, Jobs, Origin, Seen, base_name, same_path};
-use crate::correlate::{Grew, Growth};
+use crate::correlate::{Facts, Grew, Growth};
 use crate::vocab::Id;
 
 /// Bytes that come so soon after a job's end are its last ones, not a new attempt.
@@ -46,6 +46,7 @@ impl Jobs {
         let job = self.jobs.get_mut(&id)?;
         if job.facts.path.is_none() {
             job.facts.path = Some(growth.path.clone());
+            self.names.note(job);
         }
         let before = job.state;
         let told = match growth.what {
@@ -82,8 +83,11 @@ impl Jobs {
                         && base.is_some()
                         && job.name.as_deref() == base))
         };
-        self.jobs
-            .values()
+        let named = Facts { path: Some(path.to_owned()), ..Facts::default() };
+        self.names
+            .meant(&named, None)
+            .into_iter()
+            .filter_map(|id| self.jobs.get(&id))
             .filter(fits)
             .max_by_key(|job| (job.state.is_active(), job.updated_at, job.id))
             .map(|job| job.id)

@@ -1,6 +1,7 @@
 //! Follows download jobs by what logs, files and programs say of them. Pure. Every word of it is a hint.
 
 mod files;
+mod names;
 mod progress;
 mod stall;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::names::Names;
 use super::Facts;
 use crate::classify::{Signal, SignalKind};
 use crate::vocab::Id;
@@ -123,9 +125,11 @@ const fn one() -> u32 {
 }
 
 /// The jobs of all sources.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Jobs {
     jobs: BTreeMap<Id, Job>,
+    /// Told of every job that is new or whose facts changed.
+    names: Names,
     /// Jobs that turned out to be others, and which.
     joined: Vec<(Id, Id)>,
 }
@@ -139,7 +143,7 @@ impl Jobs {
 
     /// Puts a stored job back.
     pub fn restore(&mut self, job: Job) {
-        self.jobs.insert(job.id, job);
+        self.put(job);
     }
 
     /// Every job, oldest first.
@@ -197,6 +201,7 @@ impl Jobs {
         } else {
             job.facts.fill(&facts);
         }
+        self.names.note(job);
         let seen = seen(signal, job.facts.size);
         match signal.means {
             SignalKind::Started => job.under_way(),
@@ -228,6 +233,7 @@ impl Jobs {
             job.updated_at = job.updated_at.max(at);
             job.name = job.name.take().or(name);
             job.facts.fill(&facts);
+            self.names.note(job);
             let total = job.facts.size;
             job.take(&Seen { total, ..Seen::default() }, at);
         }
@@ -236,6 +242,7 @@ impl Jobs {
 
     fn put(&mut self, job: Job) -> Id {
         let id = job.id;
+        self.names.note(&job);
         self.jobs.insert(id, job);
         id
     }
@@ -258,7 +265,7 @@ impl Jobs {
         }
     }
 
-    /// The job itself, to be changed.
+    /// The job itself, to be changed, but for its name and facts.
     pub fn get_mut(&mut self, id: Id) -> Option<&mut Job> {
         self.jobs.get_mut(&id)
     }
@@ -279,21 +286,8 @@ impl Jobs {
         name: Option<&str>,
         at: DateTime<Utc>,
     ) -> impl Iterator<Item = &Job> {
-        fn same(a: Option<&String>, b: Option<&String>) -> bool {
-            a.is_some() && a == b
-        }
-        let matches = move |job: &&Job| {
-            // A file that appeared under a root is anybody's until a log names it.
-            (job.source == source || job.origin == Origin::File)
-                && at - job.updated_at <= ACTIVE_FOR
-                && (same_path(job.facts.path.as_deref(), facts.path.as_deref())
-                    || same(job.facts.file_id.as_ref(), facts.file_id.as_ref())
-                    || same(job.facts.file_path.as_ref(), facts.file_path.as_ref())
-                    || same(job.facts.url.as_ref(), facts.url.as_ref())
-                    || name.is_some_and(|name| job.is_called(name))
-                    || facts.path.as_deref().and_then(base_name).is_some_and(|base| job.is_called(base)))
-        };
-        self.jobs.values().filter(matches)
+        let meant = self.names.meant(facts, name).into_iter().filter_map(|id| self.jobs.get(&id));
+        meant.filter(move |job| job.is_meant(source, facts, name, at))
     }
 
     /// A file that was seen before the log named it, and the download that the log spoke of before it named a file, are one:
@@ -304,8 +298,10 @@ impl Jobs {
         let told = all.iter().filter(|job| job.id != file && job.state.is_active() && job.facts.path.is_none());
         let told = told.max_by_key(|job| (job.updated_at, job.id))?.id;
         let file = self.jobs.remove(&file)?;
+        self.names.forget(file.id);
         let job = self.jobs.get_mut(&told)?;
         job.facts.path = file.facts.path;
+        self.names.note(job);
         (job.state, job.progress, job.ended_at) = (file.state, file.progress, file.ended_at);
         job.updated_at = job.updated_at.max(file.updated_at);
         self.joined.push((file.id, told));
@@ -356,6 +352,7 @@ impl Jobs {
         let gone: Vec<Id> = order.into_iter().take(over).map(|(_, _, id)| id).collect();
         for id in &gone {
             self.jobs.remove(id);
+            self.names.forget(*id);
         }
         gone
     }
@@ -424,6 +421,22 @@ impl Job {
         self.message = message.or(self.message.take());
         self.updated_at = self.updated_at.max(at);
         self.progress.rest();
+    }
+
+    /// Whether these hints, of a line of this source, name it.
+    fn is_meant(&self, source: &str, facts: &Facts, name: Option<&str>, at: DateTime<Utc>) -> bool {
+        fn same(a: Option<&String>, b: Option<&String>) -> bool {
+            a.is_some() && a == b
+        }
+        // A file that appeared under a root is anybody's until a log names it.
+        (self.source == source || self.origin == Origin::File)
+            && at - self.updated_at <= ACTIVE_FOR
+            && (same_path(self.facts.path.as_deref(), facts.path.as_deref())
+                || same(self.facts.file_id.as_ref(), facts.file_id.as_ref())
+                || same(self.facts.file_path.as_ref(), facts.file_path.as_ref())
+                || same(self.facts.url.as_ref(), facts.url.as_ref())
+                || name.is_some_and(|name| self.is_called(name))
+                || facts.path.as_deref().and_then(base_name).is_some_and(|base| self.is_called(base)))
     }
 
     fn is_called(&self, name: &str) -> bool {

@@ -60,7 +60,7 @@ impl Default for Budget {
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Breaker {
-    /// Repairs for one cause pause when so many new incidents with it start within `within`.
+    /// Repairs for one cause pause when so many new incidents with it start within `within`; above 1000, never.
     pub threshold: u32,
     /// The time in which new incidents are counted.
     pub within: Period,
