@@ -303,7 +303,7 @@ impl<'r> Bulk<'r> {
     ) -> Result<(), E> {
         let (rules, scratch) = (self.rules, &mut self.scratch);
         let winner = first([Part::of_line(line)], |part, take| {
-            rules.rules.matching_at(part, start, finds, scratch, take);
+            rules.rules.matching(part, start, finds, scratch, take);
         });
         let reads_like_error = || {
             let marked = finds.iter().any(|find| find.text >= self.own);
@@ -320,8 +320,12 @@ impl<'r> Bulk<'r> {
             return Ok(());
         }
         let text = event::plain(&event.text);
-        let (rules, scratch) = (self.rules, &mut self.scratch);
-        let winner = first(event::parts(&text), |part, take| rules.rules.matching(part, scratch, take));
+        let (rules, scanner, scratch) = (self.rules, &self.scanner, &mut self.scratch);
+        let mut finds = Vec::new();
+        let winner = first(event::parts(&text), |part, take| {
+            scanner.finds(part.line, &mut finds);
+            rules.rules.matching(part, 0, &finds, scratch, take);
+        });
         let reads_like_error = || event::looks_like_error(&event.text);
         self.tell(winner, reads_like_error, &text, |line, class, hit| {
             take(Found { offset: event.offset, line, lines: event.lines, text: &event.text, class, hit })

@@ -24,6 +24,7 @@ mod prefix;
 mod rules;
 mod samples;
 mod scan;
+mod search;
 mod shape;
 mod simd;
 mod table;

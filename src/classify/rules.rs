@@ -1,11 +1,14 @@
 //! Holds the ordered rule table and asks it. Pure.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
 use super::event::{self, Part};
 use super::file::{self, Content, Entry, Kind, Problem, RuleSource};
+use super::search::{Search, Searched};
 use super::table::{Scratch, Table};
 use super::{Hit, Signal, SignalKind, captures};
 
@@ -60,6 +63,8 @@ pub struct UnknownPack {
 pub struct Rules {
     pub(super) rules: Table,
     signals: Table,
+    /// Made when the first event is asked about: a search through a log has one of its own.
+    search: Arc<OnceLock<Search>>,
     /// Pack → packs it cannot do without.
     needs: BTreeMap<String, Vec<String>>,
 }
@@ -118,7 +123,7 @@ impl Rules {
         let rules = entries.iter().filter(|entry| !is_signal(entry)).cloned().collect();
         // What strangers wrote says nothing of a download either.
         let signals = entries.into_iter().filter(|entry| is_signal(entry) || entry.kind == Kind::Ignore).collect();
-        Self { rules: Table::new(rules), signals: Table::new(signals), needs }
+        Self { rules: Table::new(rules), signals: Table::new(signals), search: Arc::default(), needs }
     }
 
     /// The same table with only these packs, what they need, the generic pack and the user's own rules.
@@ -142,6 +147,19 @@ impl Rules {
         Ok(Self::assemble(entries, self.needs.clone()))
     }
 
+    /// What the event says of a download job, and what the first rule that claims it says.
+    #[must_use]
+    pub fn ask(&self, text: &[u8]) -> (Option<Signal>, Option<Hit>) {
+        let text = event::plain(text);
+        let (parts, mut scratch) = (parts(&text), Scratch::default());
+        let signal = self.told(&parts, &mut scratch);
+        let mut hit = self.winner(&parts, &mut scratch).and_then(|(entry, part)| hit(entry, part));
+        if let Some(hit) = &mut hit {
+            captures::fill(&mut hit.captures, &text);
+        }
+        (signal, hit)
+    }
+
     /// What the first rule that claims the event says of it.
     #[must_use]
     pub fn classify(&self, text: &[u8]) -> Option<Hit> {
@@ -153,17 +171,39 @@ impl Rules {
     /// The same with what the rule itself reads out, and nothing that only stands around it.
     pub(super) fn claim(&self, text: &[u8]) -> Option<Hit> {
         let text = event::plain(text);
-        let (entry, part) = self.winner(event::parts(&text), &mut Scratch::default())?;
-        hit(entry, &part)
+        let parts = parts(&text);
+        let (entry, part) = self.winner(&parts, &mut Scratch::default())?;
+        hit(entry, part)
+    }
+
+    /// What the event says of a download job.
+    #[must_use]
+    pub fn signal(&self, text: &[u8]) -> Option<Signal> {
+        self.told(&parts(&event::plain(text)), &mut Scratch::default())
+    }
+
+    /// Does now what the first event would wait for. Patterns are compiled when they are needed all the same: all that usual lines
+    /// ask for would take as much memory as everything else.
+    pub fn warm(&self) {
+        let _ = self.search();
+    }
+
+    fn search(&self) -> &Search {
+        self.search.get_or_init(|| Search::new(&self.rules, &self.signals))
     }
 
     /// The first rule, part by part; rules marked `fallback` only when no other claims any part.
-    pub(super) fn winner<'t, 'a>(
+    fn winner<'t, 'p, 'a>(
         &'t self,
-        parts: Vec<Part<'a>>,
+        parts: &'p [Searched<'a>],
         scratch: &mut Scratch,
-    ) -> Option<(&'t Entry, Part<'a>)> {
-        first(parts, |part, take| self.rules.matching(part, scratch, take))
+    ) -> Option<(&'t Entry, &'p Part<'a>)> {
+        let mut finds = Vec::new();
+        let won = first(parts, |searched, take| {
+            self.search().for_rules(searched, &mut finds);
+            self.rules.matching(&searched.part, 0, &finds, scratch, take);
+        });
+        won.map(|(entry, searched)| (entry, &searched.part))
     }
 
     /// The same, asking every pattern about every part.
@@ -171,15 +211,14 @@ impl Rules {
         first(parts, |part, take| self.rules.matching_plainly(part, take))
     }
 
-    /// What the event says of a download job.
-    #[must_use]
-    pub fn signal(&self, text: &[u8]) -> Option<Signal> {
-        let text = event::plain(text);
-        let mut scratch = Scratch::default();
-        event::parts(&text).iter().find_map(|part| {
+    fn told(&self, parts: &[Searched<'_>], scratch: &mut Scratch) -> Option<Signal> {
+        let mut finds = Vec::new();
+        parts.iter().find_map(|searched| {
+            let part = &searched.part;
             let mut claims: Vec<&Entry> = Vec::new();
             let mut ignored = false;
-            self.signals.matching(part, &mut scratch, &mut |entry| {
+            self.search().for_signals(searched, &mut finds);
+            self.signals.matching(part, 0, &finds, scratch, &mut |entry| {
                 if entry.objection(part).is_none() {
                     match entry.kind {
                         Kind::Ignore if claims.is_empty() => ignored = true,
@@ -241,16 +280,21 @@ impl Rules {
     }
 }
 
+/// What rules are asked about, to be searched.
+fn parts(text: &[u8]) -> Vec<Searched<'_>> {
+    event::parts(text).into_iter().map(Searched::new).collect()
+}
+
 /// The first entry without an objection, part by part; `matching` hands over the entries that match a part.
-pub(super) fn first<'t, 'a>(
-    parts: impl IntoIterator<Item = Part<'a>>,
-    mut matching: impl FnMut(&Part<'a>, &mut dyn FnMut(&'t Entry) -> bool),
-) -> Option<(&'t Entry, Part<'a>)> {
+pub(super) fn first<'t, 'a, P: Borrow<Part<'a>>>(
+    parts: impl IntoIterator<Item = P>,
+    mut matching: impl FnMut(&P, &mut dyn FnMut(&'t Entry) -> bool),
+) -> Option<(&'t Entry, P)> {
     let mut fallback = None;
     for part in parts {
         let (mut winner, mut second) = (None, None);
         matching(&part, &mut |entry| {
-            if entry.objection(&part).is_some() {
+            if entry.objection(part.borrow()).is_some() {
                 return true;
             }
             if entry.fallback {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::event::{Part, Place};
 use super::file::{At, Entry, Kind};
 use super::literal::{Literal, Reach};
-use super::scan::{Find, Scanner};
+use super::scan::Find;
 
 /// Entries, and the texts by which they are found.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +17,6 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Index {
     texts: Vec<Literal>,
-    /// Made when the first part is asked about: a search through a log has one of its own.
-    scanner: OnceLock<Scanner>,
     /// Text → who needs it.
     uses: Vec<Vec<Use>>,
     /// Entries without a text, asked about every part.
@@ -44,7 +42,6 @@ struct Candidate {
 /// What one question needs again and again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    finds: Vec<Find>,
     candidates: Vec<Candidate>,
 }
 
@@ -72,7 +69,7 @@ impl Index {
                 last.push(used);
             }
         }
-        Self { texts, scanner: OnceLock::new(), uses, slow, slow_ignores }
+        Self { texts, uses, slow, slow_ignores }
     }
 }
 
@@ -85,7 +82,7 @@ impl Table {
         self.index.get_or_init(|| Index::new(&self.entries))
     }
 
-    /// The texts that are searched for.
+    /// The texts that are searched for, in their order.
     pub(super) fn texts(&self) -> &[Literal] {
         &self.index().texts
     }
@@ -95,22 +92,9 @@ impl Table {
         !self.index().slow.is_empty()
     }
 
-    /// Finds the texts of this part. `take` gets each entry whose pattern matches, in order, until it says stop.
+    /// `take` gets each entry whose pattern matches this part, in order, until it says stop. `finds` are the places of [`Self::texts`],
+    /// by their numbers; `base` is the byte at which the part's line begins for them.
     pub(super) fn matching<'t>(
-        &'t self,
-        part: &Part<'_>,
-        scratch: &mut Scratch,
-        take: &mut dyn FnMut(&'t Entry) -> bool,
-    ) {
-        let mut finds = std::mem::take(&mut scratch.finds);
-        let index = self.index();
-        index.scanner.get_or_init(|| Scanner::new(index.texts.clone())).finds(part.line, &mut finds);
-        self.matching_at(part, 0, &finds, scratch, take);
-        scratch.finds = finds;
-    }
-
-    /// The same where the finds are known; `base` is the byte at which the part's line begins for them.
-    pub(super) fn matching_at<'t>(
         &'t self,
         part: &Part<'_>,
         base: usize,

@@ -86,7 +86,8 @@ struct Found {
 
 impl Found {
     fn of(rules: &Rules, text: &[u8]) -> Self {
-        Self { signal: rules.signal(text), hit: rules.classify(text) }
+        let (signal, hit) = rules.ask(text);
+        Self { signal, hit }
     }
 
     const fn is_nothing(&self) -> bool {

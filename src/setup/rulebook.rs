@@ -144,5 +144,6 @@ pub fn load(loaded: &Loaded, specs: &[SourceSpec]) -> Result<RuleBook, Failure> 
         };
         book.insert(spec.name.clone(), own);
     }
+    book.values().for_each(|rules| rules.warm());
     Ok(book)
 }
