@@ -20,6 +20,9 @@ pub struct Task {
     pub work: Work,
     /// The longest it may take; then it is stopped at a safe point.
     pub limit: Duration,
+    /// It may have been begun before a restart: whoever carries it out asks for that first.
+    #[serde(default)]
+    pub resumed: bool,
 }
 
 /// A look or a repair.

@@ -12,6 +12,9 @@ use crate::vocab::{Evidence, Id, Mode, OutcomeResult};
 /// A look is quick or it is stopped.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
+/// Timers are no finer: a wait before a first attempt that is no longer is none.
+const TICK: Duration = Duration::from_millis(1);
+
 /// So long for a repair that fetches nothing.
 const ACT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -48,7 +51,7 @@ impl State {
         case.due = None;
         self.tasks.insert(task, Owner::Case(id));
         self.dirty.cases.insert(id);
-        out.push(Effect::Start(Box::new(Task { id: task, incident: id, work, limit })));
+        out.push(Effect::Start(Box::new(Task { id: task, incident: id, work, limit, resumed: false })));
     }
 
     /// Takes in what came of a task. A task nobody waits for any more is passed over.
@@ -146,7 +149,7 @@ impl State {
     /// Waits before the first attempt, unless no wait is wanted: what was seen just now need not be looked at again.
     fn first_attempt(&mut self, id: Id, out: &mut Vec<Effect>) {
         let wait = self.wait_before_attempt(id, None);
-        if !wait.is_zero() {
+        if wait > TICK {
             return self.wait(id, wait);
         }
         let Some(case) = self.cases.get_mut(&id) else { return };

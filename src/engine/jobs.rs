@@ -184,7 +184,7 @@ impl State {
         let task = self.new_id();
         self.tasks.insert(task, Owner::Job(id));
         let work = Work::Look(Question::Download { path, expect });
-        out.push(Effect::Start(Box::new(Task { id: task, incident: id, work, limit: LOOK_LIMIT })));
+        out.push(Effect::Start(Box::new(Task { id: task, incident: id, work, limit: LOOK_LIMIT, resumed: false })));
     }
 
     /// Takes in what the file of a job is like. Only a whole one that nobody writes to is completed.

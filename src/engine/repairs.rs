@@ -64,6 +64,21 @@ pub(super) fn begin(
     token: CancellationToken,
     here: bool,
 ) -> Option<TaskOutput> {
+    let operations = hands.operations.clone();
+    let done = begin_quietly(hands, task, repair, case, token, here);
+    operations.tell();
+    done
+}
+
+/// The same; nobody is told of the operation yet.
+fn begin_quietly(
+    hands: Hands,
+    task: Task,
+    repair: &Repair,
+    case: Option<&Case>,
+    token: CancellationToken,
+    here: bool,
+) -> Option<TaskOutput> {
     let pausable = repair.is_pausable();
     let Hands { operations, healer, answers, elsewhere, stop } = hands;
     // To announce it would take longer than it takes itself.

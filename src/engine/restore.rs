@@ -115,7 +115,8 @@ impl State {
             case.task = Some(task);
         }
         self.tasks.insert(task, Owner::Case(id));
-        out.push(Effect::Start(Box::new(Task { id: task, incident: id, work: Work::Act(repair), limit })));
+        let task = Task { id: task, incident: id, work: Work::Act(repair), limit, resumed: true };
+        out.push(Effect::Start(Box::new(task)));
         true
     }
 }

@@ -35,7 +35,7 @@ impl State {
         let id = self.new_id();
         self.tasks.insert(id, Owner::Upstream);
         let work = Work::Look(Question::Server { url: self.policy.bot_api.clone() });
-        out.push(Effect::Start(Box::new(Task { id, incident: id, work, limit: LOOK_LIMIT })));
+        out.push(Effect::Start(Box::new(Task { id, incident: id, work, limit: LOOK_LIMIT, resumed: false })));
     }
 
     pub(super) fn upstream_answered(&mut self, output: &TaskOutput, out: &mut Vec<Effect>) {

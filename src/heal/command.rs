@@ -72,7 +72,7 @@ impl Healer {
         variables: &[(String, String)],
     ) -> Step<(Option<Draft>, Evidence)> {
         let hold = self.hold(path.to_string())?;
-        if let Some(parent) = path.parent() {
+        if let Some(parent) = path.parent().filter(|parent| !parent.is_root()) {
             parent.make_directories()?;
         }
         let part = path.beside(PART_SUFFIX)?;
@@ -105,7 +105,8 @@ impl Healer {
     ) -> Step<(String, Evidence, String)> {
         let launcher = &self.inner.launcher;
         let limit = self.settings().commands.get(name).map_or(task.limit, |spec| spec.timeout.min(task.limit));
-        let ran = match launcher.adopt(task.id).await {
+        let earlier = if task.resumed { launcher.adopt(task.id).await } else { Ok(None) };
+        let ran = match earlier {
             Ok(None) => launcher.run(self.request(task, name, values, limit, note)?).await,
             Ok(Some(ran)) => Ok(ran),
             Err(error) => Err(error),

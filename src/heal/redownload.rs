@@ -28,7 +28,7 @@ impl Healer {
             return Err(refused(format!("{path} is a root, not a file"), None));
         }
         // What a command that was begun before a restart made of the file is judged when it is over.
-        let begun = matches!(from, Fetch::Command { .. }) && self.inner.launcher.knows(task.id);
+        let begun = task.resumed && matches!(from, Fetch::Command { .. }) && self.inner.launcher.knows(task.id);
         let there = if begun { None } else { self.examine(&path, expect, stop).await? };
         if let Some(seen) = &there {
             if seen.state == State::Sound {

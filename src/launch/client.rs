@@ -253,7 +253,12 @@ impl Launcher {
             }
             let mut begun = Begun { link: Arc::clone(&link), task: Some(task) };
             match link.ask(ask).await {
-                Ok(()) => return Ok((begun, answer)),
+                Ok(()) => {
+                    // It may have been woken on our processor, and then it runs when we let it: otherwise only after what we have
+                    // to write down.
+                    std::thread::yield_now();
+                    return Ok((begun, answer));
+                }
                 Err(error) => last = error,
             }
             // Nothing was handed over: there is nothing to end.

@@ -17,7 +17,7 @@ use nix::sys::prctl;
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::setsid;
 
-use super::run::Run;
+use super::run::{Channels, Run};
 use super::runs::{Claim, Claims, KEPT, NotBegun, Runs};
 use super::wire::{Ask, Ended, How, MAX_MESSAGE, Request, Told};
 use crate::vocab::Id;
@@ -37,6 +37,8 @@ struct Launcher {
     runs: Runs,
     claims: Claims,
     running: Vec<Run>,
+    /// Made before they are needed: a command that is asked for waits for nothing.
+    ready: Option<Channels>,
     /// Answers that the socket did not take yet.
     owed: VecDeque<Vec<u8>>,
     /// Files of runs, the oldest first.
@@ -75,6 +77,7 @@ impl Launcher {
             claims: Claims::new(runs.clone()),
             runs,
             running: Vec::new(),
+            ready: None,
             owed: VecDeque::new(),
             ended,
             strays: Vec::new(),
@@ -90,6 +93,10 @@ impl Launcher {
             let idle = self.running.is_empty() && self.owed.is_empty() && self.strays.is_empty();
             if !idle {
                 self.wait()?;
+            }
+            if idle && self.ready.is_none() {
+                // What cannot be made now is told with the command.
+                self.ready = Channels::new().ok();
             }
             self.listen(idle);
             let mut at = 0;
@@ -166,7 +173,8 @@ impl Launcher {
             // A full disk of ours must not keep a repair back.
             Err(NotBegun::Unwritten(error)) => (None, Some(error.to_string())),
         };
-        let started = Run::start(request);
+        let channels = self.ready.take().map_or_else(Channels::new, Ok);
+        let started = channels.and_then(|channels| Run::start(request, channels));
         if let Some(claim) = &mut claim
             && let Err(error) = self.claims.note(claim, request)
         {

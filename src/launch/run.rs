@@ -1,9 +1,10 @@
 //! Looks after one command in the launcher: its start, the end of what it says, its time limit, its process group. I/O.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -32,12 +33,10 @@ struct Tail<R> {
 }
 
 impl<R: Read + AsFd> Tail<R> {
-    fn new(pipe: Option<R>) -> Self {
-        if let Some(pipe) = &pipe {
-            // Without it a read could wait for a command that says nothing; the kernel never refuses it for a pipe.
-            let _ = fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        }
-        Self { pipe, kept: Vec::new() }
+    fn new(pipe: R) -> Self {
+        // Without it a read could wait for a command that says nothing; the kernel never refuses it for a pipe.
+        let _ = fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+        Self { pipe: Some(pipe), kept: Vec::new() }
     }
 
     /// Reads a block, if there is something. At its end the pipe is closed.
@@ -54,6 +53,21 @@ impl<R: Read + AsFd> Tail<R> {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => self.pipe = None,
         }
+    }
+}
+
+/// A command's standard input, output and error.
+pub(super) struct Channels {
+    input: File,
+    out: (PipeReader, PipeWriter),
+    err: (PipeReader, PipeWriter),
+}
+
+impl Channels {
+    /// # Errors
+    /// When the system has no room for them.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { input: File::open("/dev/null")?, out: io::pipe()?, err: io::pipe()? })
     }
 }
 
@@ -78,8 +92,8 @@ pub(super) struct Run {
     group: Pid,
     /// Readable when the command has ended.
     exited: Option<OwnedFd>,
-    out: Tail<std::process::ChildStdout>,
-    err: Tail<std::process::ChildStderr>,
+    out: Tail<PipeReader>,
+    err: Tail<PipeReader>,
     limit: Instant,
     phase: Phase,
 }
@@ -89,12 +103,13 @@ impl Run {
     ///
     /// # Errors
     /// When the system does not start it.
-    pub(super) fn start(request: &Request) -> io::Result<Self> {
+    pub(super) fn start(request: &Request, channels: Channels) -> io::Result<Self> {
         let mut arguments = request.argv.iter();
         let program = arguments.next().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
         command.args(arguments).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Channels { input, out: (out, out_in), err: (err, err_in) } = channels;
+        command.stdin(input).stdout(out_in).stderr(err_in);
         command.envs(request.env.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &request.cwd {
             command.current_dir(directory);
@@ -102,7 +117,9 @@ impl Run {
         if let Some((uid, gid)) = request.user {
             command.uid(uid).gid(gid);
         }
-        let mut child = command.spawn()?;
+        let child = command.spawn()?;
+        // Its ends of the pipes are the command's alone now: they close with it.
+        drop(command);
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         let number = rustix::process::Pid::from_raw(group.as_raw());
         let exited = number.and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
@@ -112,8 +129,8 @@ impl Run {
             claim: None,
             group,
             exited,
-            out: Tail::new(child.stdout.take()),
-            err: Tail::new(child.stderr.take()),
+            out: Tail::new(out),
+            err: Tail::new(err),
             child,
             limit: Instant::now() + Duration::from_millis(request.limit_ms),
             phase: Phase::Runs,

@@ -106,6 +106,8 @@ pub(super) struct Core {
     reserved: HashSet<(Kind, String)>,
     rng: Rng,
     pub(super) stopping: bool,
+    /// Whoever must hear of a change is told by [`Operations::tell`].
+    hushed: bool,
 }
 
 /// An operation that is not over.
@@ -138,6 +140,7 @@ impl Operations {
             reserved: HashSet::new(),
             rng: Rng::new(settings.seed),
             stopping: false,
+            hushed: false,
         };
         let inner = Inner {
             ledger,
@@ -172,14 +175,23 @@ impl Operations {
     }
 
     /// Takes in work that its caller does, and gives it a slot at once where one is free. `end` is cancelled when somebody
-    /// ends the operation. Nothing waits here; it is written down shortly after.
+    /// ends the operation. Nothing waits here; it is written down shortly after [`Operations::tell`].
     #[must_use]
     pub fn admit(&self, new: New, end: CancellationToken) -> Ticket {
         let mut core = self.core();
         let operation = made(new, serde_json::Value::Null, &mut core.rng);
+        core.hushed = true;
         let control = self.enter(&mut core, operation, end);
+        core.hushed = false;
         drop(core);
         Ticket { control, closed: false }
+    }
+
+    /// Wakes who must hear of what was admitted. Another thread that wakes up may take the processor from the caller: first the
+    /// work is begun.
+    pub fn tell(&self) {
+        self.inner.moves.notify_one();
+        self.inner.changed.notify_one();
     }
 
     /// Takes in work that a worker does here. It is on the disk when this returns.
@@ -350,7 +362,9 @@ impl Operations {
         match (before.state == State::Running, after.state == State::Running) {
             (false, true) => {
                 core.busy.enter(shown.kind);
-                self.inner.moves.notify_one();
+                if !core.hushed {
+                    self.inner.moves.notify_one();
+                }
             }
             (true, false) => core.busy.leave(shown.kind),
             _ => {}
@@ -479,7 +493,9 @@ impl Operations {
     /// Writes down later what became of an operation.
     fn note(&self, core: &mut Core, operation: Operation) {
         super::journal::push(&mut core.journal, operation);
-        self.inner.changed.notify_one();
+        if !core.hushed {
+            self.inner.changed.notify_one();
+        }
     }
 }
 

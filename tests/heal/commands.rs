@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use logmedic::decide::{Expect, Fetch, Repair, TaskOutput, Work};
+use logmedic::decide::{Expect, Fetch, Repair, Task, TaskOutput, Work};
 use logmedic::heal::CommandSpec;
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +119,7 @@ async fn a3_what_a_command_saved_before_a_restart_is_recognised_after_it() {
             std::fs::rename(house.path("models/a.png"), house.path("models/a.png.part")).unwrap();
         }
         std::fs::remove_file(&source).unwrap();
-        let output = house.run(wanted).await;
+        let output = house.run(Task { resumed: true, ..wanted }).await;
         let TaskOutput::Done { evidence, .. } = &output else { panic!("{output:?}") };
         assert_eq!((&evidence["exit_code"], evidence.contains_key("adopted")), (&0.into(), true));
         assert_eq!(std::fs::read(house.path("models/a.png")).unwrap(), whole);

@@ -120,7 +120,7 @@ impl House {
 }
 
 pub fn task(work: Work) -> Task {
-    Task { id: id(), incident: id(), work, limit: Duration::from_secs(30) }
+    Task { id: id(), incident: id(), work, limit: Duration::from_secs(30), resumed: false }
 }
 
 pub fn is_done(output: &TaskOutput) -> bool {
