@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
-"""How soon logmedic acts: benches/live.py [--lines N] [--json]
+"""How soon logmedic acts: benches/live.py [--lines N] [--only directory,command] [--keep]
 
-A log grows by healthy lines; now and then one says that a directory is missing. The clock runs from before the write until
-the directory is there, as inotify tells a third program. Beside logmedic, which confirms the fault, writes down what it will do, acts and
-proves it, run three loops in C (`bare.c`): one that just makes the directory, and two that first look whether it is missing and
-write down what they found and will do, the least for a program that must not forget: by one write to a file, or by a commit to SQLite. Needs a C compiler and libsqlite3.
+A log grows by healthy lines; now and then one tells of a fault. The clock runs from before the write until something is done about it.
+
+directory: the line says that a directory is missing, and it ends when the directory is there, as inotify tells a third program.
+Beside logmedic, which confirms the fault, writes down what it will do, acts and proves it, run three loops in C (`bare.c`): one that
+just makes the directory, and two that first look whether it is missing and write down what they found and will do, the least for a
+program that must not forget: by one write to a file, or by a commit to SQLite.
+
+command: the line says that a download timed out, and it ends with the first instruction of the program that fetches it again. Beside
+logmedic run two loops in C: one that just starts the program, and one that looks, writes down, and has it started by a second process
+which outlives it, the least for a program that must neither forget nor repeat when it is killed.
+
+Needs a C compiler and libsqlite3.
 """
-import json
 import os
 import shutil
 import subprocess
@@ -19,6 +26,42 @@ LOGMEDIC = os.environ.get("LOGMEDIC", f"{HERE}/../target/release/logmedic")
 COUNT = int(sys.argv[sys.argv.index("--lines") + 1]) if "--lines" in sys.argv else 300
 # As many lines a second as a busy bot writes, sixteen healthy ones to each fault.
 PAUSE, HEALTHY = 0.01, 4
+
+CONFIG = """[[source]]
+name = "bot"
+path = "bot.log"
+
+[[root]]
+name = "models"
+path = "models"
+
+# The limits for repairs are for nights, not for this.
+[budget]
+agent = 100000
+per_class = 100000
+per_job = 100000
+
+[breaker]
+threshold = 100000
+"""
+COMMAND = """
+[retry]
+attempts = 1
+base = "0s"
+
+[command.redownload]
+argv = ["{program}", "stamp", "{out}", "{{target}}"]
+"""
+RULE = """[[rule]]
+id = "bench.timed_out"
+class = "timeout"
+pattern = "download timed out: '(?P<path>[^'\\\\n]+)'$"
+about = "for benches/live.py"
+"""
+LINES = {
+    "directory": "FileNotFoundError: [Errno 2] No such file or directory: '{path}/x.mp4'",
+    "command": "download timed out: '{path}'",
+}
 
 
 def stamp():
@@ -37,9 +80,29 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
-def run(bare, command, folder, log, root, ready):
-    watcher = subprocess.Popen([bare, root], stdout=open(f"{folder}/made", "wb"))
-    process = subprocess.Popen(command, cwd=folder, stdout=open(f"{folder}/out", "wb"), stderr=subprocess.STDOUT)
+def contestants(kind, folder, bare, program):
+    log, root, out = f"{folder}/bot.log", f"{folder}/models", f"{folder}/made"
+    logmedic = [LOGMEDIC, "run", "--config", "config.toml"]
+    if kind == "directory":
+        return {
+            "bare": [bare, log, root],
+            "ahead": [bare, log, root, "-"],
+            "commit": [bare, log, root, f"{folder}/commit.db"],
+            "logmedic": logmedic,
+        }
+    return {
+        "bare": [bare, log, root, program, out],
+        "outlived": [bare, log, root, program, out, "-"],
+        "logmedic": logmedic,
+    }
+
+
+def run(kind, command, folder, ready, watcher):
+    """How long it took for each fault, in milliseconds."""
+    log, root, made = f"{folder}/bot.log", f"{folder}/models", f"{folder}/made"
+    watch = subprocess.Popen(watcher, stdout=open(made, "wb")) if watcher else None
+    said = open(f"{folder}/out", "wb")
+    process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
     time.sleep(ready)
     written = {}
     with open(log, "ab", buffering=0) as out:
@@ -49,58 +112,72 @@ def run(bare, command, folder, log, root, ready):
                 out.write(healthy(HEALTHY))
                 due += PAUSE
                 time.sleep(max(0.0, due - time.time()))
-            name = f"{root}/m{number:05d}"
-            line = f"{stamp()} - bot - ERROR - FileNotFoundError: [Errno 2] No such file or directory: '{name}/x.mp4'\n"
-            written[os.path.basename(name)] = time.time_ns()
+            name = f"m{number:05d}"
+            line = f"{stamp()} - bot - ERROR - {LINES[kind].format(path=f'{root}/{name}')}\n"
+            written[name] = time.time_ns()
             out.write(line.encode())
             due += PAUSE
             time.sleep(max(0.0, due - time.time()))
+
+    def done():
+        return [line.split() for line in open(made) if line.endswith("\n")]
+
     deadline = time.time() + 10
-    while time.time() < deadline and len(os.listdir(root)) < len(written):
+    while time.time() < deadline and len(done()) < len(written):
         time.sleep(0.1)
-    time.sleep(0.2)
-    watcher.terminate()
-    made = [line.split() for line in open(f"{folder}/made")]
-    took = [(int(at) - written[name]) / 1e6 for at, name in made if name in written]
-    return process, took
+    for started in filter(None, [watch, process]):
+        started.terminate()
+        started.wait()
+    names = ((int(at), os.path.basename(name)) for at, name in done())
+    return [(at - written[name]) / 1e6 for at, name in names if name in written]
+
+
+def series(kind, work, bare, program):
+    medians = {}
+    for name in contestants(kind, work, bare, program):
+        folder = f"{work}/{kind}-{name}"
+        os.makedirs(f"{folder}/models")
+        os.makedirs(f"{folder}/patterns.d")
+        with open(f"{folder}/bot.log", "wb") as out:
+            out.write(healthy(20))
+        with open(f"{folder}/config.toml", "w") as out:
+            out.write(CONFIG)
+            if kind == "command":
+                out.write(COMMAND.format(program=program, out=f"{folder}/made"))
+        if kind == "command":
+            open(f"{folder}/made", "w").close()
+            with open(f"{folder}/patterns.d/bench.toml", "w") as out:
+                out.write(RULE)
+        os.environ["XDG_STATE_HOME"] = f"{folder}/state"
+        watcher = [bare, f"{folder}/models"] if kind == "directory" else None
+        command = contestants(kind, folder, bare, program)[name]
+        took = run(kind, command, folder, 2 if name == "logmedic" else 0.2, watcher)
+        figures = [f"p{int(share * 100)} {percentile(took, share):.2f} ms" for share in (0.5, 0.95, 0.99) if took]
+        print(f"{kind:<10} {name:<9} {len(took)} of {COUNT}:", *figures, flush=True)
+        if took:
+            medians[name] = percentile(took, 0.5)
+    logmedic = medians.pop("logmedic", None)
+    if logmedic:
+        print(f"{kind:<10} logmedic takes", ", ".join(f"{logmedic / other:.2f} x {name}" for name, other in medians.items()), flush=True)
 
 
 def main():
+    kinds = sys.argv[sys.argv.index("--only") + 1].split(",") if "--only" in sys.argv else list(LINES)
     work = tempfile.mkdtemp(prefix="live-")
-    results = {}
     try:
-        bare = f"{work}/bare-loop"
+        bare, program = f"{work}/bare-loop", f"{work}/program"
         subprocess.run(["cc", "-O2", "-o", bare, f"{HERE}/bare.c", "-ldl"], check=True)
-        for name in ("bare", "ahead", "commit", "logmedic"):
-            folder = f"{work}/{name}"
-            log, root = f"{folder}/bot.log", f"{folder}/models"
-            os.makedirs(root)
-            with open(log, "wb") as out:
-                out.write(healthy(20))
-            with open(f"{folder}/config.toml", "w") as out:
-                out.write('[[source]]\nname = "bot"\npath = "bot.log"\n\n[[root]]\nname = "models"\npath = "models"\n')
-                # The limits for repairs are for nights, not for this.
-                out.write("\n[budget]\nagent = 100000\nper_class = 100000\nper_job = 100000\n\n[breaker]\nthreshold = 100000\n")
-            os.environ["XDG_STATE_HOME"] = f"{folder}/state"
-            command = {
-                "bare": [bare, log, root],
-                "ahead": [bare, log, root, "-"],
-                "commit": [bare, log, root, f"{folder}/commit.db"],
-                "logmedic": [LOGMEDIC, "run", "--config", "config.toml"],
-            }[name]
-            process, took = run(bare, command, folder, log, root, 2 if name == "logmedic" else 0.2)
-            process.terminate()
-            process.wait()
-            results[name] = took
-            print(f"{name:<9} {len(took)} of {COUNT}: " + "  ".join(
-                f"p{int(share * 100)} {percentile(took, share):.2f} ms" for share in (0.5, 0.95, 0.99)) if took else f"{name}: nothing done")
+        # What is started should cost little itself: linked statically where that can be done.
+        static = ["cc", "-O2", "-w", "-static", "-o", program, f"{HERE}/bare.c", "-ldl"]
+        if subprocess.run(static, capture_output=True).returncode:
+            program = bare
+        for kind in kinds:
+            series(kind, work, bare, program)
     finally:
-        if "--keep" in sys.argv: print(work)
-        else: shutil.rmtree(work)
-    if all(results.values()):
-        for beside in ("bare", "ahead", "commit"):
-            ratio = percentile(results["logmedic"], 0.5) / percentile(results[beside], 0.5)
-            print(f"ratio of the medians to {beside} {ratio:.2f}")
+        if "--keep" in sys.argv:
+            print(work)
+        else:
+            shutil.rmtree(work)
 
 
 main()
