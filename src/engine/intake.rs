@@ -61,8 +61,8 @@ struct Stream {
     end: u64,
     /// When the event that waits for more lines is given up.
     flush_at: Option<Instant>,
-    /// The event that waits for more lines, as long as it was when the rules knew nothing of it: where, how long.
-    asked: Option<(u64, usize)>,
+    /// The event that waits for more lines, as it was when the rules knew nothing of it.
+    asked: Option<Asked>,
     /// The position that was handed over last.
     saved: u64,
     /// Since when there is a newer one, or another name of the file.
@@ -75,6 +75,13 @@ impl Stream {
     fn of<'a>(&'a self, rules: &'a Rules) -> Of<'a> {
         Of { source: &self.source, file: self.file.as_deref(), rules }
     }
+}
+
+/// An event of which the rules know nothing: where, how long, and what it shares with those that are alike where it reads like an error.
+struct Asked {
+    offset: u64,
+    length: usize,
+    shape: Option<String>,
 }
 
 /// What the rules say of an event.
@@ -238,7 +245,9 @@ impl Intake {
         let Some(pending) = place.assembler.pending().filter(|pending| !pending.open) else { return Some(()) };
         let found = Found::of(book, pending.text);
         if found.is_nothing() {
-            place.asked = Some((pending.offset, pending.text.len()));
+            // All of it now, while nothing else is to be done.
+            let (offset, length) = (pending.offset, pending.text.len());
+            place.asked = Some(Asked { offset, length, shape: book.unclassified(pending.text) });
             return Some(());
         }
         place.flush_at = None;
@@ -355,15 +364,24 @@ impl Intake {
         if let Some(place) = self.streams.get_mut(&stream) {
             std::mem::swap(&mut witness, &mut place.witness);
         }
+        let whole = !events.is_empty();
+        let asked = self.streams.get_mut(&stream).filter(|_| whole).and_then(|place| place.asked.take());
+        let is_asked = |event: &RawEvent| {
+            asked.as_ref().filter(|asked| (asked.offset, asked.length) == (event.offset, event.text.len()))
+        };
         let Some(place) = self.streams.get(&stream) else { return Some(()) };
         for (number, event) in events.iter().enumerate() {
-            let known = place.asked == Some((event.offset, event.text.len()));
-            let found = if known { Found::default() } else { Found::of(&book, &event.text) };
+            let known = is_asked(event);
+            let found = if known.is_some() { Found::default() } else { Found::of(&book, &event.text) };
             let at = date(event, self.zone, now);
             self.show(&place.source, event, &found, at);
             witness.pass(place.of(&book), &events, number, found.hit.as_ref(), at, now);
+            let shape = || match known {
+                Some(asked) => asked.shape.clone(),
+                None => book.unclassified(&event.text),
+            };
             if found.is_nothing()
-                && let Some(shape) = book.unclassified(&event.text)
+                && let Some(shape) = shape()
             {
                 note_unknown(&mut unknown, &place.source, shape, event, now);
             }
