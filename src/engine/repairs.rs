@@ -55,23 +55,8 @@ pub(super) struct Hands {
 }
 
 /// Begins a repair, at once where a slot is free, else in its turn. `token` ends it. `here`: it may be done on this thread, where
-/// it takes a moment only; then what came of it is returned.
+/// it takes a moment only; then what came of it is returned. [`Operations::tell`] must follow.
 pub(super) fn begin(
-    hands: Hands,
-    task: Task,
-    repair: &Repair,
-    case: Option<&Case>,
-    token: CancellationToken,
-    here: bool,
-) -> Option<TaskOutput> {
-    let operations = hands.operations.clone();
-    let done = begin_quietly(hands, task, repair, case, token, here);
-    operations.tell();
-    done
-}
-
-/// The same; nobody is told of the operation yet.
-fn begin_quietly(
     hands: Hands,
     task: Task,
     repair: &Repair,

@@ -428,6 +428,7 @@ impl Loop {
             let hands = Hands { operations, healer, answers, elsewhere, stop: self.stop.clone() };
             let (case, here) = (self.state.case(task.incident), self.ready.len() < repairs::AT_ONCE);
             let (id, done) = (task.id, repairs::begin(hands, task.clone(), repair, case, token, here));
+            self.parts.operations.tell();
             self.ready.extend(done.map(|output| Input::Finished { task: id, output }));
             return;
         }
