@@ -157,13 +157,12 @@ int main(int argc, char **argv) {
     if (argc == 4 && !strcmp(argv[1], "stamp")) return stamp(argv[2], argv[3]);
     if (argc < 3 || argc > 6) return 2;
     int ahead = -1, second[2] = {-1, -1};
+    /* Where it writes down what it will do; NULL: it does not. */
+    const char *before = argc == 4 ? argv[3] : argc == 6 ? argv[5] : NULL;
     if (argc > 4) {
         program = argv[3], out = argv[4];
         signal(SIGCHLD, SIG_IGN);
-        int apart = argc == 6;
-        argc = 3;
-        if (apart) {
-            argv[3] = "-", argc = 4;
+        if (before) {
             if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, second)) return 1;
             if (!fork()) {
                 close(second[0]);
@@ -172,10 +171,10 @@ int main(int argc, char **argv) {
             close(second[1]);
         }
     }
-    if (argc == 4 && !strcmp(argv[3], "-")) {
+    if (before && !strcmp(before, "-")) {
         snprintf(buffer, sizeof buffer, "%s.ahead", argv[2]);
         if ((ahead = open(buffer, O_WRONLY | O_CREAT, 0600)) < 0) return 3;
-    } else if (argc == 4 && !open_database(argv[3])) return 3;
+    } else if (before && !open_database(before)) return 3;
     long long taken = 0;
     int log = open(argv[1], O_RDONLY), events = inotify_init1(0);
     if (log < 0 || events < 0 || inotify_add_watch(events, argv[1], IN_MODIFY) < 0) return 1;
@@ -197,7 +196,7 @@ int main(int argc, char **argv) {
             if (last && last - path < PATH_MAX) {
                 *last = 0;
                 struct stat there;
-                if (argc == 3 || (stat(path, &there) < 0 && written_down(line, path, taken, ahead))) {
+                if (!before || (stat(path, &there) < 0 && written_down(line, path, taken, ahead))) {
                     char *name = strrchr(path, '/') + 1;
                     if (!program) mkdir(path, 0755);
                     else if (second[0] < 0) start(name);
