@@ -16,7 +16,7 @@ pub(super) struct Search {
 }
 
 /// The number that the table has for a text of the search, where it has it.
-pub(super) type Numbers = Box<[Option<u32>]>;
+type Numbers = Box<[Option<u32>]>;
 
 /// A part of an event, and what stands in it once somebody asked.
 pub(super) struct Searched<'a> {

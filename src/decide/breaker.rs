@@ -70,3 +70,22 @@ impl Breaker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::SubjectKind;
+
+    #[test]
+    fn it_opens_at_its_threshold_remembers_no_more_than_that_and_never_opens_beyond_what_is_remembered() {
+        let now = DateTime::from_timestamp(1_795_000_000, 0).unwrap();
+        let subject = |number| Subject { kind: SubjectKind::File, value: format!("/m/{number}") };
+        for (threshold, opens_at) in [(5, Some(5)), (1_000, Some(1_000)), (1_001, None)] {
+            let limits = BreakerLimits { threshold, within: Duration::from_secs(60) };
+            let mut breaker = Breaker::default();
+            let opened = (1..=1_100).filter(|number| breaker.fail(&limits, &subject(*number), now));
+            assert_eq!(opened.collect::<Vec<_>>(), opens_at.into_iter().collect::<Vec<_>>(), "{threshold}");
+            assert_eq!(breaker.failures.len(), opens_at.unwrap_or(0));
+        }
+    }
+}

@@ -12,8 +12,8 @@ use crate::vocab::{Evidence, Id, Mode, OutcomeResult};
 /// A look is quick or it is stopped.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
-/// Timers are no finer: a wait before a first attempt that is no longer is none.
-const TICK: Duration = Duration::from_millis(1);
+/// A shorter wait before a first attempt is none: timers tick every millisecond, and round up.
+const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 
 /// So long for a repair that fetches nothing.
 const ACT_LIMIT: Duration = Duration::from_secs(60);
@@ -146,10 +146,10 @@ impl State {
         }
     }
 
-    /// Waits before the first attempt, unless no wait is wanted: what was seen just now need not be looked at again.
+    /// Waits before the first attempt, unless (next to) no wait is wanted: what was seen just now need not be looked at again.
     fn first_attempt(&mut self, id: Id, out: &mut Vec<Effect>) {
         let wait = self.wait_before_attempt(id, None);
-        if wait > TICK {
+        if wait >= SHORTEST_WAIT {
             return self.wait(id, wait);
         }
         let Some(case) = self.cases.get_mut(&id) else { return };

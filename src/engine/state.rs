@@ -355,13 +355,23 @@ mod tests {
     #[test]
     fn a8_without_a_wait_a_download_is_repeated_at_once_and_later_attempts_look_first() {
         let now = Now { mono: Duration::ZERO, wall: DateTime::from_timestamp(1_795_000_000, 0).unwrap() };
-        let mut policy = Policy::default();
-        (policy.retry.base, policy.retry.attempts) = (Duration::ZERO, 2);
-        let mut state = State::new(policy, 1, now);
+        let state = |base| {
+            let mut policy = Policy::default();
+            (policy.retry.base, policy.retry.attempts) = (base, 2);
+            State::new(policy, 1, now)
+        };
         let asked = |effects: Vec<Effect>| {
             let task = |effect| if let Effect::Start(task) = effect { Some((task.id, task.work)) } else { None };
             effects.into_iter().find_map(task)
         };
+        // A wait of a millisecond cannot be kept.
+        for (base, at_once) in [(Duration::from_millis(1), true), (Duration::from_millis(5), false)] {
+            let mut state = state(base);
+            let (task, _) = asked(state.step(timed_out(now.wall), now)).unwrap();
+            let acts = asked(state.step(Input::Finished { task, output: missing() }, now)).is_some();
+            assert_eq!(acts, at_once, "{base:?}");
+        }
+        let mut state = state(Duration::ZERO);
         let (task, look) = asked(state.step(timed_out(now.wall), now)).unwrap();
         assert!(matches!(look, Work::Look(_)), "{look:?}");
         let (task, act) = asked(state.step(Input::Finished { task, output: missing() }, now)).unwrap();

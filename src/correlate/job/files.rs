@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{ACTIVE_FOR, Job, JobState, Jobs, Origin, Seen, base_name, same_path};
-use crate::correlate::{Facts, Grew, Growth};
+use crate::correlate::{Grew, Growth};
 use crate::vocab::Id;
 
 /// Bytes that come so soon after a job's end are its last ones, not a new attempt.
@@ -83,9 +83,8 @@ impl Jobs {
                         && base.is_some()
                         && job.name.as_deref() == base))
         };
-        let named = Facts { path: Some(path.to_owned()), ..Facts::default() };
         self.names
-            .meant(&named, None)
+            .meant_by_path(path)
             .into_iter()
             .filter_map(|id| self.jobs.get(&id))
             .filter(fits)

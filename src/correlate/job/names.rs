@@ -35,8 +35,17 @@ impl Names {
 
     /// The jobs that may be meant, each once; every one that is meant is among them.
     pub(super) fn meant(&self, facts: &Facts, name: Option<&str>) -> BTreeSet<Id> {
+        self.called(words(facts, name))
+    }
+
+    /// The same for the file at this path.
+    pub(super) fn meant_by_path(&self, path: &str) -> BTreeSet<Id> {
+        self.called(std::iter::once(last(path)))
+    }
+
+    fn called<'a>(&self, words: impl Iterator<Item = &'a str>) -> BTreeSet<Id> {
         let of = |name| self.called.range((name, Id::MIN)..=(name, Id::MAX)).map(|(_, id)| *id);
-        words(facts, name).map(hash).flat_map(of).collect()
+        words.map(hash).flat_map(of).collect()
     }
 }
 
