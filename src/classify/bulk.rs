@@ -353,7 +353,7 @@ impl<'r> Bulk<'r> {
 
 /// With what stands around the words that the rule reads.
 fn whole(mut hit: Hit, event: &[u8]) -> Hit {
-    captures::fill(&mut hit.captures, event);
+    captures::fill(&mut hit.captures, hit.class, event);
     hit
 }
 

@@ -2,10 +2,11 @@
 
 mod amounts;
 mod links;
+mod paths;
 mod waits;
 
 use super::pattern::Pattern;
-use crate::vocab::Captures;
+use crate::vocab::{Captures, Class};
 use amounts::{amount, percentage};
 use waits::{seconds, until};
 
@@ -59,11 +60,18 @@ pub(super) fn read(pattern: &Pattern, text: &[u8]) -> Captures {
     out
 }
 
-/// What the whole event says when the rule's part did not: the only URL in it, and how long to wait.
+/// What the whole event says when the rule's part did not: the only URL in it, the only path where the class is one of local
+/// files, and how long to wait.
 ///
-/// Many rules win on the exception while the URL stands in the line before the traceback.
-pub(super) fn fill(captures: &mut Captures, event: &[u8]) {
+/// Many rules win on the exception while the URL, or the file, stands in the line before the traceback.
+pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8]) {
     let event = &event[..event.len().min(MAX_EVENT)];
+    if is_local(class)
+        && !captures.contains_key("path")
+        && let Some(path) = paths::only(event).and_then(|path| normal("path", &path))
+    {
+        captures.insert("path".into(), path);
+    }
     if !captures.contains_key("url")
         && let Some(url) = links::only(event).and_then(|url| normal("url", &url))
     {
@@ -74,6 +82,11 @@ pub(super) fn fill(captures: &mut Captures, event: &[u8]) {
     {
         captures.insert("retry_after".into(), wait.to_string());
     }
+}
+
+/// Whether such a fault is one of a file or directory of this machine. A download that times out may name any.
+const fn is_local(class: Class) -> bool {
+    matches!(class, Class::Permission | Class::MissingPath | Class::Corrupt | Class::DiskFull)
 }
 
 fn normal(name: &str, value: &str) -> Option<String> {
@@ -251,7 +264,7 @@ mod tests {
     fn an_event_fills_in_what_its_rule_left_out() {
         let filled = |before: &[(&str, &str)], event: &str| {
             let mut captures: Captures = before.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            fill(&mut captures, event.as_bytes());
+            fill(&mut captures, Class::DiskFull, event.as_bytes());
             captures.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
         };
         let event = "ERROR - failed https://a.example/v.mp4\nTraceback (most recent call last):\nTimeoutError\n";
@@ -259,6 +272,11 @@ mod tests {
         assert_eq!(filled(&[("url", "x")], event), "url=x");
         assert_eq!(filled(&[], "429\nRetry-After: 30\n"), "retry_after=30");
         assert_eq!(filled(&[("retry_after", "5")], "Retry-After: 30"), "retry_after=5");
+        assert_eq!(filled(&[], "failed to save /srv/in/a.mp4\nOSError: [Errno 28]"), "path=/srv/in/a.mp4");
+        assert_eq!(filled(&[("path", "b.mp4")], "failed to save /srv/in/a.mp4"), "path=b.mp4");
         assert_eq!(filled(&[], "nothing of the kind"), "");
+        let mut captures = Captures::new();
+        fill(&mut captures, Class::Timeout, b"/srv/in/a.mp4 timed out");
+        assert!(captures.is_empty(), "what timed out is not of this machine");
     }
 }

@@ -155,7 +155,7 @@ impl Rules {
         let signal = self.told(&parts, &mut scratch);
         let mut hit = self.winner(&parts, &mut scratch).and_then(|(entry, part)| hit(entry, part));
         if let Some(hit) = &mut hit {
-            captures::fill(&mut hit.captures, &text);
+            captures::fill(&mut hit.captures, hit.class, &text);
         }
         (signal, hit)
     }
@@ -164,7 +164,7 @@ impl Rules {
     #[must_use]
     pub fn classify(&self, text: &[u8]) -> Option<Hit> {
         let mut hit = self.claim(text)?;
-        captures::fill(&mut hit.captures, &event::plain(text));
+        captures::fill(&mut hit.captures, hit.class, &event::plain(text));
         Some(hit)
     }
 

@@ -103,7 +103,7 @@ fn link(event: &[u8], at: usize) -> Option<&str> {
 }
 
 /// Without the closing bracket that belongs to the sentence.
-fn balanced(mut text: &str) -> &str {
+pub(super) fn balanced(mut text: &str) -> &str {
     for (open, close) in [('(', ')'), ('[', ']')] {
         let mut depth = 0_i32;
         for (at, c) in text.char_indices() {

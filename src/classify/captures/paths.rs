@@ -1,0 +1,219 @@
+//! Finds the one local path that an event is about. Pure.
+//!
+//! Many rules win on the cause (`No space left on device`) while the file stands elsewhere: in the line before, in a field of a
+//! structured log, behind the words of whoever logged it. Only absolute paths count, and only where no second one is named.
+
+use super::links::balanced;
+
+/// How many beginnings of a path are looked at: an event that names more is about none of them.
+const MAX_STARTS: usize = 64;
+
+/// The longest path Linux takes.
+const MAX_PATH: usize = 4096;
+
+/// What paths of programs begin with: they say who failed, not on what.
+const PROGRAMS: &[&str] =
+    &["/bin/", "/dev/", "/lib/", "/lib64/", "/proc/", "/sbin/", "/sys/", "/usr/bin/", "/usr/lib/", "/usr/local/lib/"];
+
+/// Parts of paths below which programs keep their own files.
+const LIBRARIES: &[&str] =
+    &["/site-packages/", "/dist-packages/", "/node_modules/", "/lib/python", "/.cargo/registry/"];
+
+/// What source files end with: tracebacks of every language name them.
+const SOURCES: &[&str] = &[
+    "c", "cc", "cjs", "cpp", "cs", "ex", "exs", "go", "h", "java", "js", "jsx", "kt", "mjs", "php", "pl", "pm", "py",
+    "pyx", "rb", "rs", "ts", "tsx",
+];
+
+/// Quotes and what closes them.
+const QUOTES: &[(&str, &[&str])] = &[
+    ("'", &["'"]),
+    ("\"", &["\""]),
+    ("`", &["`", "'"]),
+    ("‘", &["’"]),
+    ("“", &["”"]),
+    ("„", &["“", "”"]),
+    ("«", &["»"]),
+    ("»", &["«"]),
+    ("「", &["」"]),
+];
+
+/// The path, when the event names exactly one.
+pub(super) fn only(event: &[u8]) -> Option<String> {
+    let event = String::from_utf8_lossy(event);
+    let mut found: Option<&str> = None;
+    let (mut starts, mut quoted) = (0, false);
+    for line in event.lines() {
+        // A line of source code that a traceback quotes stands behind the one that names its file.
+        let is_source = std::mem::replace(&mut quoted, line.starts_with("  File \"")) && line.starts_with("    ");
+        if quoted || is_source || is_frame(line) {
+            continue;
+        }
+        let mut end = 0;
+        for (at, _) in line.match_indices(['/', '\\']) {
+            if at < end {
+                continue;
+            }
+            let Some(start) = start(line, at) else { continue };
+            starts += 1;
+            if starts > MAX_STARTS {
+                return None;
+            }
+            match token(line, start) {
+                Token::Path(path) => {
+                    end = start + path.len();
+                    if is_foreign(line, start, path) || found == Some(path) {
+                        continue;
+                    }
+                    if found.is_some() {
+                        return None;
+                    }
+                    found = Some(path);
+                }
+                Token::Unsure => return None,
+                Token::None => {}
+            }
+        }
+    }
+    found.map(str::to_owned)
+}
+
+/// What stands where a path begins.
+#[derive(Debug, PartialEq, Eq)]
+enum Token<'a> {
+    Path(&'a str),
+    /// A path whose end cannot be told: it may go on behind a space.
+    Unsure,
+    None,
+}
+
+/// Where the path begins whose first separator is at this place; `None`: none does.
+fn start(line: &str, at: usize) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let start = if bytes[at] == b'/' {
+        at
+    } else {
+        // `C:\`
+        at.checked_sub(2).filter(|drive| bytes[*drive].is_ascii_alphabetic() && bytes[*drive + 1] == b':')?
+    };
+    let before = line[..start].chars().next_back();
+    let begins = before.is_none_or(|c| c.is_whitespace() || "=([{'\"`‘“„«»「".contains(c));
+    begins.then_some(start)
+}
+
+fn token(line: &str, start: usize) -> Token<'_> {
+    let rest = &line[start..];
+    let windows = !rest.starts_with('/');
+    let quote = QUOTES.iter().find(|(open, _)| line[..start].ends_with(open));
+    let closed = quote.and_then(|(_, closes)| closes.iter().filter_map(|close| rest.find(close)).min());
+    let path = match closed {
+        // A quote inside a quoted text (JSON) is escaped.
+        Some(end) => rest[..end].strip_suffix('\\').filter(|_| !windows).unwrap_or(&rest[..end]),
+        None => match unquoted(rest, windows) {
+            Some(path) => path,
+            None => return Token::Unsure,
+        },
+    };
+    let is_control = |c: char| c.is_control() || "?*|<>\u{fffd}".contains(c);
+    let whole = if windows { path.len() > 3 } else { components(path) };
+    if !whole || path.len() > MAX_PATH || path.contains(is_control) { Token::None } else { Token::Path(path) }
+}
+
+/// Two components at least: `/start` is what people tell a bot.
+fn components(path: &str) -> bool {
+    let mut parts = path[1..].splitn(2, '/');
+    let first = parts.next().is_some_and(|part| !part.is_empty() && !part.contains(' '));
+    first && parts.next().is_some_and(|part| !part.is_empty() && !part.starts_with('/'))
+}
+
+/// The path that begins here without quotes; `None`: nobody can tell where it ends.
+fn unquoted(rest: &str, windows: bool) -> Option<&str> {
+    let stops = |c: char| c.is_whitespace() || c.is_control() || "\"'`|<>’”»".contains(c);
+    let mut end = rest.find(stops).unwrap_or(rest.len());
+    if windows && let Some(colon) = rest[2..end].find(':') {
+        end = colon + 2;
+    }
+    let raw = &rest[..end];
+    let path = balanced(raw.trim_end_matches(['.', ',', ';', ':', '!', '…', '}']));
+    let goes_on = path.len() == raw.len() && rest[end..].starts_with(' ') && extension(path).is_none();
+    (!goes_on).then_some(path)
+}
+
+/// What its last component ends with.
+fn extension(path: &str) -> Option<&str> {
+    let name = path.rsplit(['/', '\\']).next()?;
+    let (stem, extension) = name.rsplit_once('.')?;
+    let is_one = (1..=5).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric());
+    (is_one && !stem.is_empty()).then_some(extension)
+}
+
+/// Whether it is a step of a stack.
+fn is_frame(line: &str) -> bool {
+    let step = line.trim_start();
+    let numbered = || step.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    (step.len() < line.len() && step.starts_with("at ")) || numbered()
+}
+
+/// Whether it is no file that the event is about: a program's own, or what was asked of a server.
+fn is_foreign(line: &str, start: usize, path: &str) -> bool {
+    if PROGRAMS.iter().any(|program| path.starts_with(program)) || LIBRARIES.iter().any(|part| path.contains(part)) {
+        return true;
+    }
+    // `/app/bot.py:12`, `/app/bot.js:12:7`
+    let plain = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == ':');
+    if extension(plain).is_some_and(|extension| SOURCES.contains(&extension)) {
+        return true;
+    }
+    // With its token, or with what took that out of the log.
+    let called = &line[start..];
+    let called = called.strip_prefix("/file").unwrap_or(called);
+    if called
+        .strip_prefix("/bot")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || "<[".contains(c)))
+    {
+        return true;
+    }
+    let before = line[..start].trim_end_matches(['"', '\'', ' ']);
+    let asked = ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"].iter().any(|verb| before.ends_with(verb));
+    asked || line[start + path.len()..].starts_with(" HTTP/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a5_the_only_path_is_found() {
+        for (event, want) in [
+            ("level=error msg=\"copy body\" dst=/srv/dl/a.mp3.part err=\"unexpected EOF\"", Some("/srv/dl/a.mp3.part")),
+            (
+                "Error: Io(Os { code: 2 })\nbot: could not read \"/etc/bot/my cookies.txt\"",
+                Some("/etc/bot/my cookies.txt"),
+            ),
+            ("creating /srv/saver/spool\n  1: Permission denied", Some("/srv/saver/spool")),
+            ("{\"msg\":\"open \\\"/srv/in/x\\\": denied\"}", Some("/srv/in/x")),
+            ("/srv/a b.mp4: Permission denied", None),
+            ("/srv/a.mp4: cannot write to /srv/a.mp4 now", Some("/srv/a.mp4")),
+            ("move '/tmp/a/x' -> '/srv/b/x'", None),
+            ("(/srv/a/b(1).mp4)", Some("/srv/a/b(1).mp4")),
+            ("ERROR 5 (0x5) Copying File E:\\In\\e15.mkv\nAccess is denied.", Some("E:\\In\\e15.mkv")),
+            ("ObjectNotFound: (C:\\In\\t.mp4:String) [Copy-Item]", Some("C:\\In\\t.mp4")),
+            ("nicht möglich: »/srv/ein/b.bin«", Some("/srv/ein/b.bin")),
+            ("/start /get/ https://a.example/srv/a.mp4 and/or 3 MB/s 2026/11/26 host:/srv/a", None),
+            ("GET /srv/a/b HTTP/1.1", None),
+            ("\"POST /srv/a/b\" 500", None),
+            ("path: '/bot123:ABC/getFile' /file/bot<token>/x", None),
+            ("/usr/bin/ffmpeg: /dev/null: error", None),
+            ("Traceback\n  File \"/srv/app/bot\", line 1\n    open('/srv/app/x')\nE: x", None),
+            ("E: x\n    at run (/srv/app/x:1:2)\n#0 /var/www/x(12): f()", None),
+            ("in /var/www/x.php on line 3; /srv/app/y.js:12:7", None),
+            ("spawn /app/node_modules/x/bin/y EACCES", None),
+            ("/srv/a/b?x=1 /srv/a/*.mp4", None),
+            ("", None),
+        ] {
+            assert_eq!(only(event.as_bytes()).as_deref(), want, "{event}");
+        }
+        let many = "/srv/a/b.mp4 ".repeat(MAX_STARTS + 1);
+        assert_eq!(only(many.as_bytes()), None, "too many to be about one");
+    }
+}
