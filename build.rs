@@ -47,32 +47,47 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    let mut code = String::from("static KNOWN: &[Known] = &[\n");
-    known.iter().try_for_each(|(pattern, facts)| write(&mut code, pattern, facts))?;
-    code.push_str("];\n");
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("known.rs"), code)?;
+    let mut code = Code::default();
+    known.iter().try_for_each(|(pattern, facts)| code.add(pattern, facts))?;
+    let Code { known, needs, number: _, bytes } = code;
+    let all = format!(
+        "static KNOWN: &[Known] = &[\n{known}];\nstatic NEEDS: &[Need] = &[\n{needs}];\nstatic BYTES: &[u8] = &{bytes:?};\n"
+    );
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("known.rs"), all)?;
     Ok(())
 }
 
-/// One `Known` of `src/classify/pattern.rs`.
-fn write(code: &mut String, pattern: &str, facts: &facts::Facts) -> std::fmt::Result {
-    let facts::Facts { needs, begins, groups, may_be_empty, first, states } = facts;
-    write!(code, "Known {{ pattern: {pattern:?}, needs: ")?;
-    match needs {
-        None => code.push_str("None"),
-        Some(texts) => {
-            code.push_str("Some(&[");
-            for (text, reach) in texts {
-                let (bytes, fold) = text.parts();
-                write!(code, "(&{bytes:?}, &{fold:?}, {}, {:?}), ", reach.least, reach.most)?;
-            }
-            code.push_str("])");
+/// What `src/classify/pattern.rs` takes in.
+#[derive(Default)]
+struct Code {
+    /// Each a `Known`.
+    known: String,
+    /// Each a `Need`.
+    needs: String,
+    /// How many those are.
+    number: usize,
+    /// What they are cut out of.
+    bytes: Vec<u8>,
+}
+
+impl Code {
+    fn add(&mut self, pattern: &str, facts: &facts::Facts) -> std::fmt::Result {
+        let facts::Facts { needs, begins, groups, may_be_empty, first, states: _ } = facts;
+        let from = self.number;
+        for (text, reach) in needs.iter().flatten() {
+            let ((bytes, fold), at) = (text.parts(), self.bytes.len());
+            let (length, literal::Reach { least, most }) = (bytes.len(), reach);
+            writeln!(
+                self.needs,
+                "Need {{ at: {at}, length: {length}, fold: {fold}, least: {least}, most: {most:?} }},"
+            )?;
+            self.bytes.extend(bytes);
+            self.number += 1;
         }
+        let needs = needs.as_ref().map(|_| (from, self.number));
+        write!(self.known, "Known {{ pattern: {pattern:?}, needs: {needs:?}, begins: Begins::{begins:?}, ")?;
+        writeln!(self.known, "groups: &{groups:?}, may_be_empty: {may_be_empty}, first: {first:?} }},")
     }
-    writeln!(
-        code,
-        ", begins: Begins::{begins:?}, groups: &{groups:?}, may_be_empty: {may_be_empty}, first: {first:?}, states: {states} }},"
-    )
 }
 
 /// Every `pattern` of a rule file with its fragments put in, as `src/classify/file.rs` has it; one that is no TOML has none.

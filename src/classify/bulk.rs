@@ -100,7 +100,7 @@ fn colours() -> impl Iterator<Item = Literal> {
 
 /// Searches for what rules need, for colours, and for words of errors when events are wanted that no rule knows.
 fn scanner(rules: &Rules, want: Want, way: Way) -> Scanner {
-    let mut texts = rules.rules.texts().to_vec();
+    let mut texts = rules.rules.texts();
     texts.extend(colours());
     if want == Want::Classes {
         texts.extend(event::error_texts());
@@ -116,7 +116,7 @@ impl<'r> Bulk<'r> {
     }
 
     fn with(rules: &'r Rules, want: Want, offset: u64, scanner: Scanner) -> Self {
-        let own = rules.rules.texts().len() as u32;
+        let own = rules.rules.text_count();
         Self {
             rules,
             want,

@@ -1,5 +1,6 @@
 //! Reads one rule file: every mistake named with file, line, rule and remedy; a bad rule never takes a good one along. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use toml::Spanned;
@@ -125,7 +126,7 @@ pub(super) struct Content {
 
 impl Entry {
     /// The texts by which it is found; `None`: it has none, or is not to be found by them.
-    pub(super) fn texts(&self) -> Option<&[(Literal, Reach)]> {
+    pub(super) fn texts(&self) -> Option<Cow<'_, [(Literal, Reach)]>> {
         if self.late { None } else { self.pattern.needs() }
     }
 

@@ -45,16 +45,20 @@ impl Literal {
         literal
     }
 
-    /// A text with `0x20` in `fold` where either case will do, as [`Literal::parts`] gives them.
-    pub(super) fn of_parts(bytes: &[u8], fold: &[u8]) -> Self {
+    /// A text with a bit in `fold` where either case will do, as [`Literal::parts`] gives them.
+    pub(super) fn of_parts(bytes: &[u8], fold: u64) -> Self {
         let mut literal = Self::exact(bytes);
-        literal.fold.iter_mut().zip(fold).for_each(|(to, from)| *to = *from);
+        for (at, to) in literal.fold.iter_mut().enumerate() {
+            *to = if fold >> at & 1 != 0 { 0x20 } else { 0 };
+        }
         literal
     }
 
-    /// Its bytes, and `0x20` for each where either case will do.
-    pub(super) fn parts(&self) -> (&[u8], &[u8]) {
-        (self.bytes(), &self.fold[..self.len()])
+    /// Its bytes, and a bit for each where either case will do, the lowest for the first.
+    #[allow(dead_code, reason = "the build asks for it, with this file as its own")]
+    pub(super) fn parts(&self) -> (&[u8], u64) {
+        let fold = (0..self.len()).filter(|&at| self.fold[at] != 0).fold(0, |bits, at| bits | 1 << at);
+        (self.bytes(), fold)
     }
 
     /// This text in upper or lower case.
@@ -80,7 +84,7 @@ impl Literal {
     pub(super) fn is_at(&self, text: &[u8], at: usize) -> bool {
         let length = self.len();
         let Some(there) = text.get(at..at + length) else { return false };
-        let (bytes, fold) = self.parts();
+        let (bytes, fold) = (self.bytes(), &self.fold);
         (0..length).all(|i| there[i] | fold[i] == bytes[i])
     }
 

@@ -3,6 +3,7 @@
 //! Most rules of most packs never meet a line they could match, so most are never compiled: start-up and memory
 //! are those of the rules in use. What could fail to compile is compiled at once, so that a mistake is told at the start.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use regex_automata::meta::Regex;
@@ -32,39 +33,51 @@ pub(super) struct Pattern(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    text: String,
-    facts: Facts,
+    text: Cow<'static, str>,
+    facts: Told,
     compiled: OnceLock<Option<Regex>>,
 }
 
-/// A text's bytes, which of them stand for either case, and how far behind the start it is: at least, at most.
-type Need = (&'static [u8], &'static [u8], usize, Option<usize>);
+/// Who found out what can be said of a pattern.
+#[derive(Debug)]
+enum Told {
+    /// The build, of a shipped one. It stays in the program's file: an idle agent holds no copy.
+    Built(&'static Known),
+    /// We, of a user's.
+    Read(Box<Facts>),
+}
+
+/// One text: where its bytes stand in [`BYTES`], which of them stand for either case (a bit each), and how far behind the start it
+/// is. Numbers only: addresses would have to be put in at every start, and the memory that they are put into is the agent's own.
+#[derive(Debug)]
+struct Need {
+    at: u32,
+    length: u8,
+    fold: u64,
+    least: u32,
+    most: Option<u32>,
+}
 
 /// What was found out of a shipped pattern when the program was built.
+#[derive(Debug)]
 struct Known {
     pattern: &'static str,
-    needs: Option<&'static [Need]>,
+    /// Which of [`NEEDS`]: from, to.
+    needs: Option<(u32, u32)>,
     begins: Begins,
     groups: &'static [&'static str],
     may_be_empty: bool,
     first: Option<First>,
-    states: usize,
 }
 
-// `static KNOWN: &[Known]`, by pattern.
+// `static KNOWN: &[Known]`, by pattern; `static NEEDS: &[Need]`; `static BYTES: &[u8]`.
 include!(concat!(env!("OUT_DIR"), "/known.rs"));
 
-impl Known {
-    fn facts(&self) -> Facts {
-        let text = |&(bytes, fold, least, most): &Need| (Literal::of_parts(bytes, fold), Reach { least, most });
-        Facts {
-            needs: self.needs.map(|needs| needs.iter().map(text).collect()),
-            begins: self.begins,
-            groups: self.groups.iter().map(ToString::to_string).collect(),
-            may_be_empty: self.may_be_empty,
-            first: self.first,
-            states: self.states,
-        }
+impl Need {
+    fn text(&self) -> (Literal, Reach) {
+        let bytes = &BYTES[self.at as usize..][..usize::from(self.length)];
+        let reach = Reach { least: self.least as usize, most: self.most.map(|most| most as usize) };
+        (Literal::of_parts(bytes, self.fold), reach)
     }
 }
 
@@ -74,15 +87,15 @@ pub(super) struct Wrong(pub(super) String);
 impl Pattern {
     /// Reads the pattern, and compiles it if that could fail. A shipped one does not fail: tests ask every one of them.
     pub(super) fn new(text: &str) -> Result<Self, Wrong> {
-        let (facts, large) = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
-            Ok(number) => (KNOWN[number].facts(), false),
+        let (text_kept, facts, large) = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
+            Ok(number) => (KNOWN[number].pattern.into(), Told::Built(&KNOWN[number]), false),
             Err(_) => {
                 let facts = Facts::of(text).map_err(Wrong)?;
                 let large = facts.states > SURELY_SMALL;
-                (facts, large)
+                (text.to_owned().into(), Told::Read(Box::new(facts)), large)
             }
         };
-        let pattern = Self(Arc::new(Inner { text: text.to_owned(), facts, compiled: OnceLock::new() }));
+        let pattern = Self(Arc::new(Inner { text: text_kept, facts, compiled: OnceLock::new() }));
         if large {
             let compiled = compile(text).map_err(Wrong)?;
             let _ = pattern.0.compiled.set(Some(compiled));
@@ -96,23 +109,47 @@ impl Pattern {
     }
 
     /// Texts of which every match holds at least one; `None`: every event has to be asked.
-    pub(super) fn needs(&self) -> Option<&[(Literal, Reach)]> {
-        self.0.facts.needs.as_deref()
+    pub(super) fn needs(&self) -> Option<Cow<'_, [(Literal, Reach)]>> {
+        match &self.0.facts {
+            Told::Built(known) => {
+                let (from, to) = known.needs?;
+                Some(NEEDS[from as usize..to as usize].iter().map(Need::text).collect())
+            }
+            Told::Read(facts) => facts.needs.as_deref().map(Cow::Borrowed),
+        }
     }
 
     /// The names of its groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &str> {
-        self.0.facts.groups.iter().map(String::as_str)
+        let (built, read): (&[&str], &[String]) = match &self.0.facts {
+            Told::Built(known) => (known.groups, &[]),
+            Told::Read(facts) => (&[], &facts.groups),
+        };
+        built.iter().copied().chain(read.iter().map(String::as_str))
     }
 
     /// Whether it may match a place between two bytes.
     pub(super) fn may_be_empty(&self) -> bool {
-        self.0.facts.may_be_empty
+        match &self.0.facts {
+            Told::Built(known) => known.may_be_empty,
+            Told::Read(facts) => facts.may_be_empty,
+        }
+    }
+
+    fn begins(&self) -> Begins {
+        match &self.0.facts {
+            Told::Built(known) => known.begins,
+            Told::Read(facts) => facts.begins,
+        }
     }
 
     /// `false`: it cannot match this text, by its first byte alone.
     pub(super) fn may_begin(&self, text: &[u8]) -> bool {
-        let Some(first) = &self.0.facts.first else { return true };
+        let first = match &self.0.facts {
+            Told::Built(known) => known.first.as_ref(),
+            Told::Read(facts) => facts.first.as_ref(),
+        };
+        let Some(first) = first else { return true };
         text.first().is_some_and(|byte| first[usize::from(byte / 64)] >> (byte % 64) & 1 != 0)
     }
 
@@ -130,7 +167,7 @@ impl Pattern {
     pub(super) fn is_match_at(&self, text: &[u8], finds: impl ExactSizeIterator<Item = (usize, Reach)>) -> bool {
         let Some(regex) = self.regex() else { return false };
         let starts_at = |start: usize| regex.is_match(Input::new(text).range(start..).anchored(Anchored::Yes));
-        match self.0.facts.begins {
+        match self.begins() {
             Begins::Anywhere => regex.is_match(text),
             Begins::Near if finds.len() > MAX_TRIES => regex.is_match(text),
             Begins::Near => {
@@ -204,7 +241,7 @@ mod tests {
                 (r"a[^x]*disk full$", Begins::Anywhere),
             ] {
                 let pattern = Pattern::new(pattern).map_err(|wrong| wrong.0).unwrap();
-                prop_assert_eq!(pattern.0.facts.begins, begins);
+                prop_assert_eq!(pattern.begins(), begins);
                 let needs = pattern.needs().unwrap_or_default();
                 let mut finds: Vec<(usize, Reach)> = needs
                     .iter()

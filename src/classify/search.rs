@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::cell::OnceCell;
 
 use super::event::Part;
+use super::literal::Literal;
 use super::scan::{Find, Scanner};
 use super::table::Table;
 
@@ -38,14 +39,16 @@ impl<'a> Searched<'a> {
 
 impl Search {
     pub(super) fn new(rules: &Table, signals: &Table) -> Self {
-        let mut texts = [rules.texts(), signals.texts()].concat();
+        let (rules, signals) = (rules.texts(), signals.texts());
+        let mut texts = [&rules[..], &signals].concat();
         texts.sort_unstable();
         texts.dedup();
-        let numbers = |table: &Table| {
-            let number = |text| table.texts().binary_search(text).ok().and_then(|number| u32::try_from(number).ok());
+        texts.shrink_to_fit();
+        let numbers = |of: &[Literal]| {
+            let number = |text| of.binary_search(text).ok().and_then(|number| u32::try_from(number).ok());
             texts.iter().map(number).collect()
         };
-        let (rules, signals) = (numbers(rules), numbers(signals));
+        let (rules, signals) = (numbers(&rules), numbers(&signals));
         Self { scanner: Scanner::new(texts), rules, signals }
     }
 

@@ -16,9 +16,10 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Index {
-    texts: Vec<Literal>,
-    /// Text → who needs it.
-    uses: Vec<Vec<Use>>,
+    /// Who needs which text, those of one after those of the other.
+    uses: Box<[Use]>,
+    /// Text → the first of its uses; one more than there are texts.
+    first: Box<[u32]>,
     /// Entries without a text, asked about every part.
     slow: Vec<u32>,
     /// Ignores without a text, asked when a rule behind them claims a part.
@@ -47,30 +48,43 @@ pub(super) struct Scratch {
 
 impl Index {
     fn new(entries: &[Entry]) -> Self {
-        let mut needed: Vec<(&Literal, Use)> = Vec::new();
         let (mut slow, mut slow_ignores) = (Vec::new(), Vec::new());
         for (number, entry) in (0..).zip(entries) {
             match entry.texts() {
-                Some(texts) => {
-                    needed.extend(texts.iter().map(|(text, reach)| (text, Use { entry: number, reach: *reach })));
-                }
+                Some(_) => {}
                 None if entry.kind == Kind::Ignore => slow_ignores.push(number),
                 None => slow.push(number),
             }
         }
-        needed.sort_by_key(|(text, used)| (*text, used.entry));
-        let (mut texts, mut uses): (Vec<Literal>, Vec<Vec<Use>>) = (Vec::new(), Vec::new());
-        for (text, used) in needed {
-            if texts.last() != Some(text) {
-                texts.push(*text);
-                uses.push(Vec::new());
-            }
-            if let Some(last) = uses.last_mut() {
-                last.push(used);
+        let needed = needed(entries);
+        let mut first = Vec::new();
+        for (number, (text, _)) in (0..).zip(&needed) {
+            if number == 0 || needed[number as usize - 1].0 != *text {
+                first.push(number);
             }
         }
-        Self { texts, uses, slow, slow_ignores }
+        first.push(u32::try_from(needed.len()).unwrap_or(u32::MAX));
+        let uses = needed.into_iter().map(|(_, used)| used).collect();
+        Self { uses, first: first.into(), slow, slow_ignores }
     }
+
+    /// Who needs this text; `None`: what stands behind the texts are marks of who searched, not texts of ours.
+    fn uses(&self, text: u32) -> Option<&[Use]> {
+        let text = text as usize;
+        let (from, to) = (*self.first.get(text)?, *self.first.get(text + 1)?);
+        self.uses.get(from as usize..to as usize)
+    }
+}
+
+/// Every text that an entry needs, in the order of the texts, then of the entries.
+fn needed(entries: &[Entry]) -> Vec<(Literal, Use)> {
+    let mut needed = Vec::new();
+    for (entry, kept) in (0..).zip(entries) {
+        let texts = kept.texts().unwrap_or_default();
+        needed.extend(texts.iter().map(|(text, reach)| (*text, Use { entry, reach: *reach })));
+    }
+    needed.sort_by_key(|(text, used)| (*text, used.entry));
+    needed
 }
 
 impl Table {
@@ -82,9 +96,16 @@ impl Table {
         self.index.get_or_init(|| Index::new(&self.entries))
     }
 
-    /// The texts that are searched for, in their order.
-    pub(super) fn texts(&self) -> &[Literal] {
-        &self.index().texts
+    /// The texts that are searched for, in their order. Gathered anew: who searches keeps them.
+    pub(super) fn texts(&self) -> Vec<Literal> {
+        let mut texts: Vec<Literal> = needed(&self.entries).into_iter().map(|(text, _)| text).collect();
+        texts.dedup();
+        texts
+    }
+
+    /// How many those are.
+    pub(super) fn text_count(&self) -> u32 {
+        u32::try_from(self.index().first.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// Whether every event has to be asked: some rule has no text.
@@ -106,8 +127,7 @@ impl Table {
         let candidates = &mut scratch.candidates;
         candidates.clear();
         for find in finds {
-            // What stands behind these are marks of who searched, not texts of ours.
-            let Some(uses) = index.uses.get(find.text as usize) else { continue };
+            let Some(uses) = index.uses(find.text) else { continue };
             candidates.extend(uses.iter().map(|used| Candidate {
                 entry: used.entry,
                 at: find.at - base,

@@ -19,10 +19,10 @@ const PROGRAMS: &[&str] =
 const LIBRARIES: &[&str] =
     &["/site-packages/", "/dist-packages/", "/node_modules/", "/lib/python", "/.cargo/registry/"];
 
-/// What source files end with: tracebacks of every language name them.
+/// What source files end with: tracebacks of every language name them. Not `ts`, which films end with as well.
 const SOURCES: &[&str] = &[
     "c", "cc", "cjs", "cpp", "cs", "ex", "exs", "go", "h", "java", "js", "jsx", "kt", "mjs", "php", "pl", "pm", "py",
-    "pyx", "rb", "rs", "ts", "tsx",
+    "pyx", "rb", "rs", "tsx",
 ];
 
 /// Quotes and what closes them.
@@ -159,7 +159,7 @@ fn is_foreign(line: &str, start: usize, path: &str) -> bool {
     if PROGRAMS.iter().any(|program| path.starts_with(program)) || LIBRARIES.iter().any(|part| path.contains(part)) {
         return true;
     }
-    // `/app/bot.py:12`, `/app/bot.js:12:7`
+    // `/app/bot.py:12`, `/app/bot.ts:12:7`
     let plain = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == ':');
     if extension(plain).is_some_and(|extension| SOURCES.contains(&extension)) {
         return true;
@@ -208,6 +208,7 @@ mod tests {
             ("E: x\n    at run (/srv/app/x:1:2)\n#0 /var/www/x(12): f()", None),
             ("in /var/www/x.php on line 3; /srv/app/y.js:12:7", None),
             ("spawn /app/node_modules/x/bin/y EACCES", None),
+            ("Writing output to\n/mnt/usb/z.ts\nerror: [Errno 28]", Some("/mnt/usb/z.ts")),
             ("/srv/a/b?x=1 /srv/a/*.mp4", None),
             ("", None),
         ] {
