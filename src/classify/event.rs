@@ -256,8 +256,10 @@ pub(super) fn reads_like_error(text: &[u8], parts: &[Part<'_>]) -> bool {
 /// Texts of which every event that reads like an error holds one.
 pub(super) fn error_texts() -> Vec<Literal> {
     let exact = |words: &[&str]| words.iter().map(|word| Literal::exact(word.as_bytes())).collect::<Vec<_>>();
-    let mut texts =
-        exact(&["ERR", "CRIT", "FATAL", "SEVERE", "PANIC", "ALERT", "EMERG", "FTL", "(E)", "(C)", "[E ", "[C "]);
+    let mut texts = exact(&[
+        "ERR", "CRIT", "FATAL", "SEVERE", "PANIC", "ALERT", "EMERG", "FTL", "FATA[", "PANI[", "(E)", "(C)", "[E ",
+        "[C ",
+    ]);
     texts.extend(exact(&["\"level", "\"severity", "\"lvl", "\"@l", "\"Level", "\"log", "0][t ", "1][t "]));
     texts.extend(exact(&["Error ", "Fatal ", " panicked at ", "Traceback (most recent", "Caused by: "]));
     for before in ["[", "(", "<", "=", "=\"", "|", "| "] {

@@ -67,7 +67,7 @@ fn head(text: &[u8]) -> Option<Head> {
     match first {
         b'[' => tdlib(text).or_else(|| boxed_head(text)).or_else(|| stamped(text)).or_else(|| leveled(text)),
         b'(' | b'<' | b'0'..=b'9' => stamped(text).or_else(|| leveled(text)),
-        b'A'..=b'Z' => glog(text).or_else(|| stamped(text)).or_else(|| leveled(text)),
+        b'A'..=b'Z' => glog(text).or_else(|| logrus(text)).or_else(|| stamped(text)).or_else(|| leveled(text)),
         b'a'..=b'z' => leveled(text),
         b' ' => pretty(text),
         _ => None,
@@ -324,6 +324,21 @@ fn glog(text: &[u8]) -> Option<Head> {
     }
     let close = memchr::memchr(b']', &text[..text.len().min(MAX_BOX)])?;
     Some(Head { length: close + 1 + blanks(&text[close + 1..]), level, more: false })
+}
+
+/// logrus on a terminal: `ERRO[0012] …`, with the seconds since the start.
+fn logrus(text: &[u8]) -> Option<Head> {
+    let level = match text.get(..4)? {
+        b"PANI" | b"FATA" | b"ERRO" => Level::Error,
+        b"WARN" => Level::Warning,
+        b"INFO" => Level::Info,
+        b"DEBU" | b"TRAC" => Level::Debug,
+        _ => return None,
+    };
+    let (seconds, length) = boxed(&text[4..])?;
+    let length = 4 + length;
+    let is = seconds.len() >= 4 && seconds.iter().all(u8::is_ascii_digit) && blanks(&text[length..]) > 0;
+    is.then(|| Head { length: length + blanks(&text[length..]), level: Some(level), more: false })
 }
 
 /// Time and level in one pair of brackets: `[2024-07-31T10:00:00Z ERROR a::b] `, `[I 2026-11-22 01:02:03 web:1] `,

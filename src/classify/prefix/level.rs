@@ -35,7 +35,7 @@ pub(super) fn level_word(word: &[u8]) -> Option<Level> {
         Some(Level::Error)
     } else if is(&[b"warning", b"warn", b"wrn"]) {
         Some(Level::Warning)
-    } else if is(&[b"info", b"information", b"notice", b"inf"]) {
+    } else if is(&[b"info", b"information", b"notice", b"inf", b"success"]) {
         Some(Level::Info)
     } else if is(&[b"debug", b"trace", b"verbose", b"dbg", b"vrb"]) {
         Some(Level::Debug)
@@ -76,7 +76,10 @@ fn bare_level(text: &[u8], around: Around, piped: bool) -> Option<Found> {
         (piped && sep == Sep::Bar)
             || (around == Around::Field && sep == Sep::Space && is_dotted_logger(&text[length + gap..]))
     } else {
-        let rare = matches!(word, b"PANIC" | b"ALERT" | b"EMERG" | b"NOTICE" | b"CRIT" | b"SEVERE" | b"INF" | b"FTL");
+        let rare = matches!(
+            word,
+            b"PANIC" | b"ALERT" | b"EMERG" | b"NOTICE" | b"SUCCESS" | b"CRIT" | b"SEVERE" | b"INF" | b"FTL"
+        );
         around != Around::Start || !rare || !matches!(sep, Sep::Space | Sep::None)
     };
     let aligned = sep == Sep::Colon && text[length] == b' ';
