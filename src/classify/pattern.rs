@@ -87,7 +87,7 @@ pub(super) struct Wrong(pub(super) String);
 impl Pattern {
     /// Reads the pattern, and compiles it if that could fail. A shipped one does not fail: tests ask every one of them.
     pub(super) fn new(text: &str) -> Result<Self, Wrong> {
-        let (text_kept, facts, large) = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
+        let (kept, facts, large) = match KNOWN.binary_search_by(|known| known.pattern.cmp(text)) {
             Ok(number) => (KNOWN[number].pattern.into(), Told::Built(&KNOWN[number]), false),
             Err(_) => {
                 let facts = Facts::of(text).map_err(Wrong)?;
@@ -95,7 +95,7 @@ impl Pattern {
                 (text.to_owned().into(), Told::Read(Box::new(facts)), large)
             }
         };
-        let pattern = Self(Arc::new(Inner { text: text_kept, facts, compiled: OnceLock::new() }));
+        let pattern = Self(Arc::new(Inner { text: kept, facts, compiled: OnceLock::new() }));
         if large {
             let compiled = compile(text).map_err(Wrong)?;
             let _ = pattern.0.compiled.set(Some(compiled));

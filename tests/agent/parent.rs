@@ -28,7 +28,7 @@ fn a20_the_bots_code_is_ours_and_its_last_line_is_recorded() {
     assert_eq!(code("echo 'LMTEST denied /nowhere/LM2'; kill -9 $$"), Some(128 + 9));
     assert_eq!(code("kill -SEGV $$"), Some(128 + 11));
     assert_eq!(code("true"), Some(0));
-    assert_eq!(code("exec /no/such/program"), Some(127));
+    assert_eq!(code("exec /no/such/program 2>/dev/null"), Some(127));
     no_gap(&night.records());
     assert_eq!(events(&night.records()), 2, "the last line before a kill");
 }

@@ -217,4 +217,22 @@ mod tests {
         let many = "/srv/a/b.mp4 ".repeat(MAX_STARTS + 1);
         assert_eq!(only(many.as_bytes()), None, "too many to be about one");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a5_a_path_that_is_found_stands_in_the_event(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "/", "\\", "C:\\", "/srv/", "a.mp4", "é", "»", "«", "'", "\"", "`", "\\\"", " ", "\n", ":", "(", ")", ".", "=", "GET ",
+                    "  File \"", "    ", "at ", "#1 ", "/bot1", "12", "\u{0}",
+                ]),
+                0..40,
+            ),
+        ) {
+            let event = pieces.concat();
+            if let Some(path) = only(event.as_bytes()) {
+                proptest::prop_assert!(event.contains(&path) && path.len() > 3 && !path.contains('\n'), "{path:?} in {event:?}");
+            }
+        }
+    }
 }
