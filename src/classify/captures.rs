@@ -34,6 +34,24 @@ const MAX_EVENT: usize = 64 * 1024;
 /// The longest value kept, in bytes: the longest path Linux takes.
 const MAX_VALUE: usize = 4096;
 
+/// Quotes, and what closes them.
+const QUOTES: &[(char, char)] = &[
+    ('\'', '\''),
+    ('"', '"'),
+    ('‘', '’'),
+    ('“', '”'),
+    ('„', '“'),
+    ('„', '”'),
+    ('‚', '‘'),
+    ('`', '\''),
+    ('`', '`'),
+    ('«', '»'),
+    ('»', '«'),
+    ('‹', '›'),
+    ('「', '」'),
+    ('『', '』'),
+];
+
 /// The named groups of the first match, in normal form. Values that have none (empty, binary, endless) are left out.
 pub(super) fn read(pattern: &Pattern, text: &[u8]) -> Captures {
     let mut out = Captures::new();
@@ -107,23 +125,7 @@ fn normal(name: &str, value: &str) -> Option<String> {
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
 fn unquoted(value: &str) -> String {
-    const PAIRS: &[(char, char)] = &[
-        ('\'', '\''),
-        ('"', '"'),
-        ('‘', '’'),
-        ('“', '”'),
-        ('„', '“'),
-        ('„', '”'),
-        ('‚', '‘'),
-        ('`', '\''),
-        ('`', '`'),
-        ('«', '»'),
-        ('»', '«'),
-        ('‹', '›'),
-        ('「', '」'),
-        ('『', '』'),
-    ];
-    for &(open, close) in PAIRS {
+    for &(open, close) in QUOTES {
         if let Some(inner) = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             return match open {
                 '\'' | '"' if !is_windows(inner) => unescaped(inner),

@@ -1,6 +1,5 @@
 //! Reads one rule file: every mistake named with file, line, rule and remedy; a bad rule never takes a good one along. Pure.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use toml::Spanned;
@@ -10,7 +9,6 @@ use super::SignalKind;
 use super::captures::NAMES;
 use super::event::{Level, Part, Place};
 use super::fragments::{Fragments, MAX_PATTERN, Wrong as WrongFragment};
-use super::literal::{Literal, Reach};
 use super::pattern::{Pattern, Wrong};
 use crate::vocab::{Class, Severity};
 
@@ -125,11 +123,6 @@ pub(super) struct Content {
 }
 
 impl Entry {
-    /// The texts by which it is found; `None`: it has none, or is not to be found by them.
-    pub(super) fn texts(&self) -> Option<Cow<'_, [(Literal, Reach)]>> {
-        if self.late { None } else { self.pattern.needs() }
-    }
-
     /// The text its pattern sees.
     pub(super) fn sees<'a>(&self, part: &Part<'a>) -> &'a [u8] {
         match self.at {

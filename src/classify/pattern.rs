@@ -119,6 +119,14 @@ impl Pattern {
         }
     }
 
+    /// Whether there are such texts.
+    pub(super) fn has_needs(&self) -> bool {
+        match &self.0.facts {
+            Told::Built(known) => known.needs.is_some(),
+            Told::Read(facts) => facts.needs.is_some(),
+        }
+    }
+
     /// The names of its groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &str> {
         let (built, read): (&[&str], &[String]) = match &self.0.facts {

@@ -355,6 +355,6 @@ fn info(entry: &Entry) -> RuleInfo {
         severity,
         pattern: entry.pattern.as_str().to_owned(),
         about: entry.about.clone(),
-        slow: entry.texts().is_none(),
+        slow: !entry.has_texts(),
     }
 }

@@ -1,5 +1,6 @@
 //! An ordered table of entries, asked by the texts they need. Pure.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use super::event::{Part, Place};
@@ -46,15 +47,24 @@ pub(super) struct Scratch {
     candidates: Vec<Candidate>,
 }
 
+impl Entry {
+    /// The texts by which it is found; `None`: it has none, or is not to be found by them.
+    pub(super) fn texts(&self) -> Option<Cow<'_, [(Literal, Reach)]>> {
+        if self.late { None } else { self.pattern.needs() }
+    }
+
+    /// Whether it is found by texts.
+    pub(super) fn has_texts(&self) -> bool {
+        !self.late && self.pattern.has_needs()
+    }
+}
+
 impl Index {
     fn new(entries: &[Entry]) -> Self {
         let (mut slow, mut slow_ignores) = (Vec::new(), Vec::new());
-        for (number, entry) in (0..).zip(entries) {
-            match entry.texts() {
-                Some(_) => {}
-                None if entry.kind == Kind::Ignore => slow_ignores.push(number),
-                None => slow.push(number),
-            }
+        for (number, entry) in (0..).zip(entries).filter(|(_, entry)| !entry.has_texts()) {
+            let list = if entry.kind == Kind::Ignore { &mut slow_ignores } else { &mut slow };
+            list.push(number);
         }
         let needed = needed(entries);
         let mut first = Vec::new();

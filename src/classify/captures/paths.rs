@@ -3,6 +3,7 @@
 //! Many rules win on the cause (`No space left on device`) while the file stands elsewhere: in the line before, in a field of a
 //! structured log, behind the words of whoever logged it. Only absolute paths count, and only where no second one is named.
 
+use super::QUOTES;
 use super::links::balanced;
 
 /// How many beginnings of a path are looked at: an event that names more is about none of them.
@@ -23,19 +24,6 @@ const LIBRARIES: &[&str] =
 const SOURCES: &[&str] = &[
     "c", "cc", "cjs", "cpp", "cs", "ex", "exs", "go", "h", "java", "js", "jsx", "kt", "mjs", "php", "pl", "pm", "py",
     "pyx", "rb", "rs", "tsx",
-];
-
-/// Quotes and what closes them.
-const QUOTES: &[(&str, &[&str])] = &[
-    ("'", &["'"]),
-    ("\"", &["\""]),
-    ("`", &["`", "'"]),
-    ("‘", &["’"]),
-    ("“", &["”"]),
-    ("„", &["“", "”"]),
-    ("«", &["»"]),
-    ("»", &["«"]),
-    ("「", &["」"]),
 ];
 
 /// The path, when the event names exactly one.
@@ -97,15 +85,16 @@ fn start(line: &str, at: usize) -> Option<usize> {
         at.checked_sub(2).filter(|drive| bytes[*drive].is_ascii_alphabetic() && bytes[*drive + 1] == b':')?
     };
     let before = line[..start].chars().next_back();
-    let begins = before.is_none_or(|c| c.is_whitespace() || "=([{'\"`‘“„«»「".contains(c));
+    let begins =
+        before.is_none_or(|c| c.is_whitespace() || "=([{".contains(c) || QUOTES.iter().any(|(open, _)| *open == c));
     begins.then_some(start)
 }
 
 fn token(line: &str, start: usize) -> Token<'_> {
     let rest = &line[start..];
     let windows = !rest.starts_with('/');
-    let quote = QUOTES.iter().find(|(open, _)| line[..start].ends_with(open));
-    let closed = quote.and_then(|(_, closes)| closes.iter().filter_map(|close| rest.find(close)).min());
+    let quoted = QUOTES.iter().filter(|(open, _)| line[..start].ends_with(*open));
+    let closed = quoted.filter_map(|(_, close)| rest.find(*close)).min();
     let path = match closed {
         // A quote inside a quoted text (JSON) is escaped.
         Some(end) => rest[..end].strip_suffix('\\').filter(|_| !windows).unwrap_or(&rest[..end]),
