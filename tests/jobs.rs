@@ -13,7 +13,7 @@ use std::io::Write as _;
 
 use logmedic::ledger::Ledger;
 use logmedic::ledger::jobs::{self, Filter};
-use rig::{Agent, Night, until};
+use rig::{Night, until};
 use serde_json::Value;
 
 /// Looks often, and takes a second's pause for a stall.
@@ -41,13 +41,6 @@ fn add(night: &Night, name: &str, bytes: usize) {
     file.write_all(&vec![7; bytes]).unwrap();
 }
 
-/// Starts it and waits until the roots were looked at once: what appears from now on is new.
-fn start(night: &Night) -> Agent {
-    let agent = night.start_reading();
-    add(night, "models/.seen", 1);
-    agent
-}
-
 fn bytes(job: &Value) -> u64 {
     job["progress"]["bytes"].as_u64().unwrap_or(0)
 }
@@ -55,7 +48,7 @@ fn bytes(job: &Value) -> u64 {
 #[test]
 fn b1_b2_a_bots_lines_and_its_growing_file_are_one_job() {
     let night = Night::new(QUICK);
-    let agent = start(&night);
+    let agent = night.start_reading();
     let path = night.path("models/ana/film.mp4");
     let says = |text: &str| {
         let now = chrono::Utc::now().format("%Y-%m-%d %H:%M:%S,%3f");
@@ -81,7 +74,7 @@ fn b1_b2_a_bots_lines_and_its_growing_file_are_one_job() {
 #[test]
 fn b1_the_documented_line_tells_everything_in_any_order() {
     let night = Night::new(QUICK);
-    let agent = start(&night);
+    let agent = night.start_reading();
     night.say("logmedic size=1000 job=\"film 7\" path=\"/elsewhere/a b.mp4\"\n");
     job(&night, "the job", |job| job["state"] == "queued" && job["name"] == "film 7");
     night.say("logmedic job=\"film 7\" state=progress bytes=250\n");
@@ -114,7 +107,7 @@ fn control(total: u64, done: u64) -> Vec<u8> {
 #[test]
 fn b2_a_file_whose_room_was_set_aside_is_as_far_as_its_control_file_says() {
     let night = Night::new("[jobs]\nwatch_every = '100ms'\n");
-    let agent = start(&night);
+    let agent = night.start_reading();
     let total = 1u64 << 20;
     fs::write(night.path("models/disk.iso.aria2"), control(total, 0)).unwrap();
     add(&night, "models/disk.iso", 1 << 20);
@@ -138,7 +131,7 @@ fn b2_a_file_whose_room_was_set_aside_is_as_far_as_its_control_file_says() {
 #[test]
 fn b5_a_kill_in_the_middle_loses_no_job_and_makes_no_second_one() {
     let night = Night::new(QUICK);
-    let agent = start(&night);
+    let agent = night.start_reading();
     night.say("[download] Destination: models/ana/clip.bin\n");
     job(&night, "the line's job", |job| job["state"] == "processing");
     add(&night, "models/ana/clip.bin.part", 50_000);
@@ -159,7 +152,7 @@ fn b5_a_kill_in_the_middle_loses_no_job_and_makes_no_second_one() {
 #[test]
 fn b2_a_download_that_stands_still_is_told_once() {
     let night = Night::new(QUICK);
-    let agent = start(&night);
+    let agent = night.start_reading();
     add(&night, "models/slow.mp4.part", 50_000);
     let still = job(&night, "the stall", |job| !job["stalled_since"].is_null());
     assert_eq!((still["state"].as_str(), still["stalls"].as_u64()), (Some("processing"), Some(1)));

@@ -49,12 +49,19 @@ const COARSE: Duration = Duration::from_secs(2);
 const CALM_AFTER: Duration = Duration::from_secs(60);
 const CALM: u32 = 3;
 
-/// Watches until `stop`, and gives what it sees to `out`. A look that is not taken waits: memory stays bounded.
+/// Watches until `stop`, and gives what it sees to `out`. A look that is not taken waits: memory stays bounded. What was written to
+/// after `since` is a new download also when the first look meets it.
 ///
 /// On a thread of its own: it sleeps most of the time, and so wakes nobody else. One that hangs in a file system is left behind.
-pub async fn run(roots: Arc<Roots>, every: Duration, out: mpsc::Sender<Vec<Growth>>, stop: CancellationToken) {
+pub async fn run(
+    roots: Arc<Roots>,
+    since: SystemTime,
+    every: Duration,
+    out: mpsc::Sender<Vec<Growth>>,
+    stop: CancellationToken,
+) {
     let (go_on, over) = std::sync::mpsc::channel::<()>();
-    let mut watch = Watch::new(roots);
+    let mut watch = Watch::new(roots, since);
     let mut stirred = Instant::now();
     let looks = move || loop {
         let seen = watch.look();
@@ -103,13 +110,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(roots: Arc<Roots>) -> Self {
+    fn new(roots: Arc<Roots>, since: SystemTime) -> Self {
         Self {
             roots: roots.all(),
             directories: HashMap::new(),
             files: Tracker::default(),
             began: Instant::now(),
-            since: SystemTime::now(),
+            since,
             last: None,
             round: None,
             full: false,
@@ -288,6 +295,13 @@ mod tests {
 
     impl Rig {
         fn new(prepare: impl FnOnce(&std::path::Path)) -> Self {
+            let mut rig = Self::unlooked(SystemTime::now, prepare);
+            assert!(rig.watch.look().is_empty(), "what is there at the start is no news");
+            rig
+        }
+
+        /// One that has not looked yet; `since` is asked when everything is prepared.
+        fn unlooked(since: impl FnOnce() -> SystemTime, prepare: impl FnOnce(&std::path::Path)) -> Self {
             let dir = tempfile::tempdir().unwrap();
             prepare(dir.path());
             let spec = RootSpec {
@@ -300,8 +314,7 @@ mod tests {
             };
             let (roots, problems) = Roots::open(&[spec]);
             assert!(problems.is_empty());
-            let mut watch = Watch::new(Arc::new(roots));
-            assert!(watch.look().is_empty(), "what is there at the start is no news");
+            let watch = Watch::new(Arc::new(roots), since());
             Self { dir, watch }
         }
 
@@ -333,6 +346,13 @@ mod tests {
         fs::remove_file(rig.dir.path().join("ana/a.mp4")).unwrap();
         rig.look("ana/a.mp4");
         assert_eq!(rig.look("ana/a.mp4").map(|seen| seen.what), Some(Grew::Gone));
+    }
+
+    #[test]
+    fn b2_what_began_before_the_first_look_is_new() {
+        let mut rig =
+            Rig::unlooked(|| SystemTime::now() - COARSE, |dir| fs::write(dir.join("a.mp4.part"), [1; 50]).unwrap());
+        assert_eq!(rig.look("a.mp4").map(|seen| (seen.bytes, seen.what)), Some((Some(50), Grew::Grows)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Wires the rooms together and runs them: the agent. I/O.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,8 @@ pub struct Wanted {
 /// When it cannot start: state directory, rules, sources.
 pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let Wanted { loaded, around, bot, terminal } = wanted;
+    // What the bot begins while we start is seen all the same.
+    let began = SystemTime::now();
     // Before the lock names this process: whoever reloads it must not end it.
     let signals =
         Signals::listen().map_err(|error| Failure::failed(format!("failed to listen for signals: {error}")))?;
@@ -188,7 +190,7 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let exporter = tokio::spawn(records::export(ledger.clone(), file, recorded, stop_sending.clone()));
     let jobs = loaded.config.jobs.clone();
     let (growth_in, tended) = library::start(&library, &operations, &loaded, growth_in, &stop_reading);
-    let watcher = tokio::spawn(growth::run(roots, jobs.watch_every.0, growth_in, stop_reading.clone()));
+    let watcher = tokio::spawn(growth::run(roots, began, jobs.watch_every.0, growth_in, stop_reading.clone()));
     let forgetter = tokio::spawn(forget::jobs(ledger.clone(), jobs, stop_sending.clone()));
     let sweeper = tokio::spawn(records::sweep(sweeping, stop_sending.clone()));
     let sender = policy::telegram(&loaded)
