@@ -1,6 +1,6 @@
 //! Tells what one line is to the event before it. Pure.
 
-use super::Stamp;
+use super::{Stamp, docker};
 
 /// The longest `bot-1  | ` prefix looked for.
 const PREFIX: usize = 64;
@@ -40,14 +40,20 @@ pub(super) enum Kind {
 pub(super) struct Line<'a> {
     pub(super) kind: Kind,
     pub(super) stamp: Option<Stamp>,
-    /// `bot-1  | ` of docker compose, empty mostly.
+    /// `bot-1  | ` of docker compose, what docker's own lines begin with, empty mostly.
     pub(super) prefix: &'a [u8],
-    /// What follows the prefix.
+    /// What follows the prefix; in docker's own lines with JSON's escapes.
     pub(super) body: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
+        if let Some(body) = docker::escaped(text) {
+            let body = skip_colour(body);
+            let (kind, stamp) = if body.starts_with(b"\\t") { (Kind::Indented, None) } else { look(body) };
+            let stamp = stamp.or_else(|| docker::read_at(text));
+            return Line { kind, stamp, prefix: docker::DOCKER, body };
+        }
         let (prefix, body) = text.split_at(supervisor_prefix(text));
         let body = skip_colour(body);
         let (kind, stamp) = look(body);
@@ -238,12 +244,12 @@ fn is_level(name: &[u8]) -> bool {
     name.iter().all(u8::is_ascii_uppercase) || WORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
 }
 
-/// What follows a byte order mark and colours (`ESC [ … m`) at the start.
+/// What follows a byte order mark and colours (`ESC [ … m`, in JSON too) at the start.
 fn skip_colour(mut body: &[u8]) -> &[u8] {
     if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
         body = rest;
     }
-    while let Some(rest) = body.strip_prefix(b"\x1b[") {
+    while let Some(rest) = body.strip_prefix(b"\x1b[").or_else(|| body.strip_prefix(b"\\u001b[")) {
         let end = rest.iter().take(16).take_while(|b| b.is_ascii_digit() || **b == b';').count();
         if rest.get(end) != Some(&b'm') {
             break;
@@ -298,6 +304,13 @@ mod tests {
             ("  File \"a\", line 1", Kind::Indented),
             ("bot-1  |   File \"a\", line 1", Kind::Indented),
             ("bot-1  | Traceback (most recent call last):", Kind::Traceback),
+            (r#"{"log":"2026-11-22 01:02:03 x\n","stream":"stdout","time":"y"}"#, Kind::Head),
+            (r#"{"log":"Traceback (most recent call last):\n","stream":"stderr","time":"y"}"#, Kind::Traceback),
+            (r#"{"log":"  File \"a\", line 1\n","stream":"stderr","time":"y"}"#, Kind::Indented),
+            (r#"{"log":"\tat a.B.c(B.java:1)\n","stream":"stderr","time":"y"}"#, Kind::Indented),
+            (r#"{"log":"\u001b[31mERROR:a:b\u001b[0m\n","stream":"stderr","time":"y"}"#, Kind::Head),
+            (r#"{"log":"x\n","stream":"stdout","time":"y"}"#, Kind::Other),
+            (r#"{"log":"\n","stream":"stdout","time":"y"}"#, Kind::Blank),
             ("\t", Kind::Blank),
             ("", Kind::Blank),
         ] {

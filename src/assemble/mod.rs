@@ -3,10 +3,12 @@
 //! One [`Assembler`] serves one stream. Whatever way the bytes are cut into chunks, the events are the same.
 
 mod around;
+mod docker;
 mod kind;
 mod stamp;
 
 pub use around::{begins_event, first_cut, last_cut, line_start, next_line};
+pub use docker::{DOCKER, docker_line};
 pub use kind::supervisor_prefix;
 pub use stamp::Stamp;
 
@@ -95,6 +97,8 @@ struct Current {
     headed: bool,
     /// Its first line names a level or ends with a colon: a traceback may belong to it.
     announces: bool,
+    /// Its first line ends with a colon.
+    colon: bool,
     mode: Mode,
     prefix: usize,
     /// Length and lines of `text` without blank lines at its end.
@@ -265,6 +269,7 @@ impl Current {
             event: RawEvent { offset, end, lines: 1, text: text.to_vec(), truncated: cut, stamp: line.stamp },
             headed: line.kind == Kind::Head,
             announces: colon || matches!(line.kind, Kind::Head | Kind::Start),
+            colon,
             mode,
             prefix: line.prefix.len(),
             solid: (text.len(), 1),
@@ -339,7 +344,7 @@ impl Current {
             Mode::Go => self.solid.1 == 1,
             // A blank line after the exception means that a chain follows, mostly.
             Mode::Raised => self.event.lines > self.solid.1,
-            Mode::Quiet => self.solid.1 == 1 && self.announces && self.event.text.ends_with(b":"),
+            Mode::Quiet => self.event.lines == 1 && self.colon,
         }
     }
 

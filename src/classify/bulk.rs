@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 
 use super::event::{self, Part};
 use super::file::{Entry, Kind};
-use super::literal::Literal;
 use super::rules::{first, hit};
 use super::scan::{Find, Scanner};
 use super::simd::Way;
@@ -59,8 +58,10 @@ pub struct Bulk<'r> {
     rules: &'r Rules,
     want: Want,
     scanner: Scanner,
-    /// Finds from here on are marks: a colour, a word of an error.
+    /// Finds from here on are marks: what makes an event read otherwise than it stands there.
     own: u32,
+    /// And from here on words of an error.
+    words: u32,
     finds: Vec<Find>,
     scratch: Scratch,
     /// The byte of the log at which the next block begins.
@@ -93,15 +94,10 @@ impl Open {
 /// Stands for a line too long to be kept whole: its event differs from what stands in the log.
 const LONG: u32 = u32::MAX;
 
-/// A colour may stand inside a text that a rule needs.
-fn colours() -> impl Iterator<Item = Literal> {
-    b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]))
-}
-
-/// Searches for what rules need, for colours, and for words of errors when events are wanted that no rule knows.
+/// Searches for what rules need, for what makes an event read otherwise than it stands there, and for words of errors when events are wanted that no rule knows.
 fn scanner(rules: &Rules, want: Want, way: Way) -> Scanner {
     let mut texts = rules.rules.texts();
-    texts.extend(colours());
+    texts.extend(event::changed_texts());
     if want == Want::Classes {
         texts.extend(event::error_texts());
     }
@@ -117,11 +113,13 @@ impl<'r> Bulk<'r> {
 
     fn with(rules: &'r Rules, want: Want, offset: u64, scanner: Scanner) -> Self {
         let own = rules.rules.text_count();
+        let words = own + u32::try_from(event::changed_texts().count()).unwrap_or(u32::MAX);
         Self {
             rules,
             want,
             scanner,
             own,
+            words,
             finds: Vec::new(),
             scratch: Scratch::default(),
             base: offset,
@@ -264,9 +262,9 @@ impl<'r> Bulk<'r> {
         let group = &text[start..end];
         let offset = self.base + start as u64;
         let line = group.strip_suffix(b"\n").unwrap_or(group);
-        let coloured = finds.iter().any(|find| find.text >= self.own && self.is_colour(find.text));
+        let changed = finds.iter().any(|find| (self.own..self.words).contains(&find.text));
         let whole = memchr::memchr(b'\n', line).is_none() && line.first() != Some(&0) && line.len() <= LINE_BYTES;
-        if whole && !coloured && supervisor_prefix(line) == 0 {
+        if whole && !changed && supervisor_prefix(line) == 0 {
             return self.line(line.strip_suffix(b"\r").unwrap_or(line), start, offset, finds, take);
         }
         let mut assembler = Assembler::new(Limits::default(), offset);
@@ -286,10 +284,6 @@ impl<'r> Bulk<'r> {
         }
         self.ends = before;
         Ok(())
-    }
-
-    fn is_colour(&self, text: u32) -> bool {
-        self.scanner.texts().get(text as usize).is_some_and(|text| text.bytes().first() == Some(&0x1b))
     }
 
     /// An event of one line, where it stands.
@@ -456,10 +450,29 @@ mod tests {
             line.splice(at..at, *b"\x1b[31m");
             line
         });
+        let json = |line: &[u8]| serde_json::to_string(&*String::from_utf8_lossy(line)).unwrap();
+        let by_docker = move |line: &[u8]| {
+            let line = json(&[line, b"\n"].concat());
+            format!(r#"{{"log":{line},"stream":"stderr","time":"2026-01-02T03:04:05.678Z"}}"#).into_bytes()
+        };
+        let contained = prop_oneof![
+            6 => known.clone(),
+            1 => Just(b"Traceback (most recent call last):".to_vec()),
+            1 => Just(b"  File \"a.py\", line 1, in f".to_vec()),
+            1 => Just(b"2026-01-02 03:04:05,678 - bot - ERROR - no".to_vec()),
+        ]
+        .prop_map(move |line| by_docker(&line));
+        let field = known.clone().prop_map(move |line| {
+            let traceback =
+                [b"Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n", &line[..]].concat();
+            format!(r#"{{"level": "error", "msg": "no", "exc_info": {}}}"#, json(&traceback)).into_bytes()
+        });
         let long = (known.clone(), known.clone(), 60_000..140_000_usize)
             .prop_map(|(start, end, length)| [start, vec![b'x'; length], end].concat());
         prop_oneof![
             40 => known.clone(),
+            10 => contained,
+            5 => field,
             20 => stamped,
             10 => known.clone().prop_map(|line| [b"  ", &line[..]].concat()),
             5 => known.prop_map(|line| [b"\0\0", &line[..]].concat()),

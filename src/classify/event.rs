@@ -12,7 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
 use super::prefix::{Prefix, prefix};
-use crate::assemble::supervisor_prefix;
+use crate::assemble::{DOCKER, docker_line, supervisor_prefix};
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
 const MAX_CHAIN: usize = 8;
@@ -129,25 +129,58 @@ fn build(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).ignore_whitespace(true).build().ok()
 }
 
-/// What a supervisor put in front of every line (`bot-1  | `) and colours are taken off.
+/// The event as its program meant it: what a supervisor put in front of every line (`bot-1  | `) or around it (docker), and colours are
+/// taken off; a traceback that a logger put into one field of its line follows that line.
 pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
-    let mut text = Cow::Borrowed(text);
+    let mut text = contained(text).map_or(Cow::Borrowed(text), Cow::Owned);
     if memchr::memchr(0x1b, &text).is_some() {
         static COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| build(r"\x1b\[[\d;]{0,20}m"));
         if let Some(colour) = COLOUR.as_ref() {
             text = Cow::Owned(colour.replace_all(&text, &b""[..]).into_owned());
         }
     }
-    match common_prefix(&text) {
-        None => text,
-        Some(length) => {
-            let mut out = Vec::with_capacity(text.len());
-            for line in text.split_inclusive(|&b| b == b'\n') {
-                out.extend_from_slice(line.get(length..).unwrap_or(b"\n"));
-            }
-            Cow::Owned(out)
+    if let Some(length) = common_prefix(&text) {
+        let mut out = Vec::with_capacity(text.len());
+        for line in text.split_inclusive(|&b| b == b'\n') {
+            out.extend_from_slice(line.get(length..).unwrap_or(b"\n"));
         }
+        text = Cow::Owned(out);
     }
+    if let Some(traceback) = escaped_traceback(&text) {
+        text = Cow::Owned([&text[..], b"\n", &traceback].concat());
+    }
+    text
+}
+
+/// The words of the container, when every line is docker's.
+fn contained(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.starts_with(DOCKER) {
+        return None;
+    }
+    let lines: Option<Vec<Vec<u8>>> = text.split(|&b| b == b'\n').map(docker_line).collect();
+    Some(lines?.join(&b'\n'))
+}
+
+/// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
+fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
+    let inside = ESCAPED.iter().find_map(|text| memchr::memmem::find(line, text))?;
+    if memchr::memchr(b'\n', line).is_some() {
+        return None;
+    }
+    let is_quote = |at: &usize| line[..*at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0;
+    let from = memchr::memrchr_iter(b'"', &line[..inside]).find(is_quote)?;
+    let to = memchr::memchr_iter(b'"', &line[inside..]).map(|at| inside + at).find(is_quote)?;
+    serde_json::from_slice::<String>(&line[from..=to]).ok().map(String::into_bytes)
+}
+
+/// What a traceback in a string holds: its head, or where Java and others name what lies below.
+const ESCAPED: [&[u8]; 2] = [br"Traceback (most recent call last):\n", br"\nCaused by: "];
+
+/// Texts of which every event holds one that [`plain`] changes, but for what a supervisor puts in front.
+pub(super) fn changed_texts() -> impl Iterator<Item = Literal> {
+    // A colour may stand inside a text that a rule needs.
+    let colours = b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]));
+    colours.chain([DOCKER].into_iter().chain(ESCAPED).map(Literal::exact))
 }
 
 /// The length of `NAME  | ` when every line of the text starts with the same one.
@@ -333,6 +366,33 @@ mod tests {
             b"bot-1  | Traceback (most recent call last):\nbot-1  |   File \"a.py\", line 1\nbot-1  | KeyError: 'x'\n";
         let text = plain(text);
         assert_eq!(parts(&text)[0].message(), b"KeyError: 'x'");
+    }
+
+    #[test]
+    fn docker_and_fields_hold_the_events_of_programs() {
+        let causes = |text: &str| -> Vec<(Place, String)> {
+            let plain = plain(text.as_bytes());
+            parts(&plain).iter().map(|part| (part.place, String::from_utf8_lossy(part.line).into_owned())).collect()
+        };
+        let docker = [
+            r#"{"log":"Traceback (most recent call last):\n","stream":"stderr","time":"2026-01-02T03:04:05Z"}"#,
+            r#"{"log":"  File \"a.py\", line 1, in f\n","stream":"stderr","time":"2026-01-02T03:04:05Z"}"#,
+            r#"{"log":"KeyError: 'x'\n","stream":"stderr","time":"2026-01-02T03:04:05Z"}"#,
+        ];
+        assert_eq!(causes(&docker.join("\n")), [(Place::Cause, "KeyError: 'x'".into())]);
+        let field = r#"{"level": "error", "msg": "no", "exc": "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    x()\nOSError: [Errno 2] \"b\"", "n": 1}"#;
+        assert_eq!(
+            causes(field),
+            [(Place::Cause, "OSError: [Errno 2] \"b\"".into()), (Place::Head, format!("{field}\n"))]
+        );
+        let java =
+            r#"time="x" level=error err="a.B: no\n\tat a.B.c(B.java:1)\nCaused by: java.io.IOException: full\n""#;
+        assert_eq!(causes(java)[0], (Place::Cause, "Caused by: java.io.IOException: full".into()));
+        for odd in
+            [r#""Traceback (most recent call last):\n"#, r#"Traceback (most recent call last):\n"#, r#"\nCaused by: x"#]
+        {
+            assert_eq!(causes(odd), [(Place::Whole, odd.into())]);
+        }
     }
 
     #[test]

@@ -91,11 +91,6 @@ impl Scanner {
         Self { tables, bitmap, keys, first, texts }
     }
 
-    /// What is searched for; a find names its number.
-    pub(super) fn texts(&self) -> &[Literal] {
-        &self.texts
-    }
-
     /// Every place where a text stands, in the order of the bytes they are found by, which is that of
     /// the lines; what was in `out` is gone.
     pub(super) fn finds(&self, text: &[u8], out: &mut Vec<Find>) {
