@@ -147,7 +147,7 @@ pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
         text = Cow::Owned(out);
     }
     if let Some(traceback) = escaped_traceback(&text) {
-        text = Cow::Owned([&text[..], b"\n", &traceback].concat());
+        text = Cow::Owned([text.trim_ascii_end(), b"\n", &traceback].concat());
     }
     text
 }
@@ -157,14 +157,14 @@ fn contained(text: &[u8]) -> Option<Vec<u8>> {
     if !text.starts_with(DOCKER) {
         return None;
     }
-    let lines: Option<Vec<Vec<u8>>> = text.split(|&b| b == b'\n').map(docker_line).collect();
+    let lines: Option<Vec<Vec<u8>>> = text.trim_ascii_end().split(|&b| b == b'\n').map(docker_line).collect();
     Some(lines?.join(&b'\n'))
 }
 
 /// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
 fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
     let inside = ESCAPED.iter().find_map(|text| memchr::memmem::find(line, text))?;
-    if memchr::memchr(b'\n', line).is_some() {
+    if memchr::memchr(b'\n', line.trim_ascii_end()).is_some() {
         return None;
     }
     let is_quote = |at: &usize| line[..*at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0;

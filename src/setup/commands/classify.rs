@@ -37,7 +37,7 @@ pub struct Args {
     /// How events stand in the files.
     #[arg(long, value_enum, default_value_t = Input::Lines)]
     pub input: Input,
-    /// The field that holds the text in JSON Lines (docker: log, journal: MESSAGE).
+    /// The field that holds the text in JSON Lines (journal: MESSAGE).
     #[arg(long, default_value = "text", value_name = "NAME")]
     pub field: String,
     /// Totals per class only.

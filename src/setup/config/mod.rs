@@ -118,7 +118,7 @@ pub struct State {
 pub struct Source {
     /// A name of your choice; it appears in records and alerts. Must be unique.
     pub name: String,
-    /// A log file or a glob (`logs/*.log`). It need not exist yet.
+    /// A log file or a glob (`logs/*.log`). It need not exist yet. Docker's own logs (`json-file`) are read as what the container wrote.
     #[serde(default)]
     pub path: Option<FilePath>,
     /// A systemd unit whose journal is read, such as `bot.service`.
