@@ -173,8 +173,8 @@ fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<String>(&line[from..=to]).ok().map(String::into_bytes)
 }
 
-/// What a traceback in a string holds: its head, or where Java and others name what lies below.
-const ESCAPED: [&[u8]; 2] = [br"Traceback (most recent call last):\n", br"\nCaused by: "];
+/// What a traceback in a string holds: Python's head, a frame of Node's or Java's, or where Java and others name what lies below.
+const ESCAPED: [&[u8]; 4] = [br"Traceback (most recent call last):\n", br"\n    at ", br"\n\tat ", br"\nCaused by: "];
 
 /// Texts of which every event holds one that [`plain`] changes, but for what a supervisor puts in front.
 pub(super) fn changed_texts() -> impl Iterator<Item = Literal> {
