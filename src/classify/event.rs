@@ -163,6 +163,7 @@ fn contained(text: &[u8]) -> Option<Vec<u8>> {
 
 /// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
 fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr(b'\\', line)?;
     let inside = ESCAPED.iter().find_map(|text| memchr::memmem::find(line, text))?;
     if memchr::memchr(b'\n', line.trim_ascii_end()).is_some() {
         return None;
