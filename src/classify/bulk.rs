@@ -94,7 +94,8 @@ impl Open {
 /// Stands for a line too long to be kept whole: its event differs from what stands in the log.
 const LONG: u32 = u32::MAX;
 
-/// Searches for what rules need, for what makes an event read otherwise than it stands there, and for words of errors when events are wanted that no rule knows.
+/// Searches for what rules need, for what makes an event read otherwise than it stands there, and for words of errors when events
+/// are wanted that no rule knows.
 fn scanner(rules: &Rules, want: Want, way: Way) -> Scanner {
     let mut texts = rules.rules.texts();
     texts.extend(event::changed_texts());
