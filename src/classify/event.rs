@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
-use super::prefix::{Prefix, prefix};
+use super::prefix::{Prefix, prefix, string_end};
 use crate::assemble::{DOCKER, docker_line, supervisor_prefix};
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
@@ -170,7 +170,7 @@ fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
     }
     let is_quote = |at: &usize| line[..*at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0;
     let from = memchr::memrchr_iter(b'"', &line[..inside]).find(is_quote)?;
-    let to = memchr::memchr_iter(b'"', &line[inside..]).map(|at| inside + at).find(is_quote)?;
+    let to = from + 1 + string_end(&line[from + 1..])?;
     serde_json::from_slice::<String>(&line[from..=to]).ok().map(String::into_bytes)
 }
 

@@ -73,7 +73,7 @@ fn string(text: &[u8], at: usize) -> Option<&[u8]> {
 }
 
 /// Where the string ends whose content this is.
-fn string_end(inner: &[u8]) -> Option<usize> {
+pub(in crate::classify) fn string_end(inner: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         at += memchr::memchr2(b'"', b'\\', inner.get(at..)?)?;
