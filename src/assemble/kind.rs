@@ -1,9 +1,10 @@
 //! Tells what one line is to the event before it. Pure.
 
+use std::ops::Range;
+
+use super::carrier::Carrier;
 use super::{Stamp, docker};
 
-/// The longest `bot-1  | ` prefix looked for.
-const PREFIX: usize = 64;
 /// How much of a JSON object is looked at for a logger's keys.
 const JSON_HEAD: usize = 160;
 /// The longest `[name]` at the start of a line that is taken for a tag.
@@ -40,9 +41,9 @@ pub(super) enum Kind {
 pub(super) struct Line<'a> {
     pub(super) kind: Kind,
     pub(super) stamp: Option<Stamp>,
-    /// `bot-1  | ` of docker compose, what docker's own lines begin with, empty mostly.
-    pub(super) prefix: &'a [u8],
-    /// What follows the prefix; in docker's own lines with JSON's escapes.
+    /// Where its carrier says who wrote it; empty mostly.
+    pub(super) who: Range<usize>,
+    /// What the program wrote; in docker's own lines with JSON's escapes.
     pub(super) body: &'a [u8],
 }
 
@@ -52,12 +53,13 @@ impl<'a> Line<'a> {
             let body = skip_colour(body);
             let (kind, stamp) = if body.starts_with(b"\\t") { (Kind::Indented, None) } else { look(body) };
             let stamp = stamp.or_else(|| docker::read_at(text));
-            return Line { kind, stamp, prefix: docker::DOCKER, body };
+            return Line { kind, stamp, who: 0..docker::DOCKER.len(), body };
         }
-        let (prefix, body) = text.split_at(supervisor_prefix(text));
-        let body = skip_colour(body);
+        let Carrier { who, length, stamp: carried_at } =
+            Carrier::of(text).unwrap_or(Carrier { who: 0..0, length: 0, stamp: None });
+        let body = skip_colour(&text[length..]);
         let (kind, stamp) = look(body);
-        Line { kind, stamp, prefix, body }
+        Line { kind, stamp: stamp.or(carried_at), who, body }
     }
 }
 
@@ -214,36 +216,6 @@ fn is_tag(body: &[u8]) -> bool {
         && matches!(body.get(close + 1), None | Some(b' ' | b'[' | b':' | b'\t'))
 }
 
-/// Length of what a supervisor puts in front of a line, 0 when there is none: `bot-1  | ` of docker compose,
-/// `0|bot  | ` of pm2.
-pub fn supervisor_prefix(text: &[u8]) -> usize {
-    let head = &text[..text.len().min(PREFIX)];
-    if !head.first().is_some_and(u8::is_ascii_alphanumeric) {
-        return 0;
-    }
-    // pm2 numbers its processes.
-    let number = head.iter().take(4).take_while(|b| b.is_ascii_digit()).count();
-    let start = if number > 0 && head.get(number) == Some(&b'|') { number + 1 } else { 0 };
-    let Some(bar) = memchr::memchr(b'|', &head[start..]).map(|at| start + at) else { return 0 };
-    let name = head[start..bar].trim_ascii_end();
-    let named = !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
-    if !named || start + name.len() == bar || is_level(name) {
-        return 0;
-    }
-    match text.get(bar + 1) {
-        Some(b' ') => bar + 2,
-        None => bar + 1,
-        _ => 0,
-    }
-}
-
-/// A level before a bar (`INFO | …`) is a logger's own format, an upper-case word the state in aria2's table.
-fn is_level(name: &[u8]) -> bool {
-    const WORDS: [&[u8]; 9] =
-        [b"trace", b"debug", b"info", b"notice", b"warn", b"warning", b"error", b"critical", b"fatal"];
-    name.iter().all(u8::is_ascii_uppercase) || WORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
-}
-
 /// What follows a byte order mark and colours (`ESC [ … m`, in JSON too) at the start.
 fn skip_colour(mut body: &[u8]) -> &[u8] {
     if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
@@ -304,6 +276,10 @@ mod tests {
             ("  File \"a\", line 1", Kind::Indented),
             ("bot-1  |   File \"a\", line 1", Kind::Indented),
             ("bot-1  | Traceback (most recent call last):", Kind::Traceback),
+            ("Nov 26 04:44:10 nas bot[7]: Traceback (most recent call last):", Kind::Traceback),
+            ("Nov 26 04:44:10 nas bot[7]: 2026-11-26 04:44:10 x", Kind::Head),
+            ("2026-11-26T04:44:10.118203118Z stderr F   File \"a\", line 1", Kind::Indented),
+            ("2026-11-26T04:44:10Z ERROR bot: x", Kind::Head),
             (r#"{"log":"2026-11-22 01:02:03 x\n","stream":"stdout","time":"y"}"#, Kind::Head),
             (r#"{"log":"Traceback (most recent call last):\n","stream":"stderr","time":"y"}"#, Kind::Traceback),
             (r#"{"log":"  File \"a\", line 1\n","stream":"stderr","time":"y"}"#, Kind::Indented),

@@ -3,14 +3,17 @@
 //! One [`Assembler`] serves one stream. Whatever way the bytes are cut into chunks, the events are the same.
 
 mod around;
+mod carrier;
 mod docker;
 mod kind;
 mod stamp;
 
 pub use around::{begins_event, first_cut, last_cut, line_start, next_line};
+pub use carrier::{supervisor_prefix, uncarried};
 pub use docker::{DOCKER, docker_line};
-pub use kind::supervisor_prefix;
 pub use stamp::Stamp;
+
+use std::ops::Range;
 
 use kind::{Kind, Line, is_versioned};
 
@@ -100,7 +103,8 @@ struct Current {
     /// Its first line ends with a colon.
     colon: bool,
     mode: Mode,
-    prefix: usize,
+    /// Where its first line says who wrote it.
+    who: Range<usize>,
     /// Length and lines of `text` without blank lines at its end.
     solid: (usize, u32),
 }
@@ -237,7 +241,7 @@ impl Assembler {
         if let Some(current) = &mut self.current {
             let full = current.event.lines >= self.limits.event_lines
                 || current.event.text.len() + text.len() > self.limits.event_bytes;
-            if current.takes(&line) {
+            if current.takes(text, &line) {
                 if !full {
                     current.add(text, &line, cut, end);
                     return;
@@ -271,7 +275,7 @@ impl Current {
             announces: colon || matches!(line.kind, Kind::Head | Kind::Start),
             colon,
             mode,
-            prefix: line.prefix.len(),
+            who: line.who.clone(),
             solid: (text.len(), 1),
         }
     }
@@ -284,8 +288,9 @@ impl Current {
     }
 
     /// Whether the line belongs to this event.
-    fn takes(&self, line: &Line<'_>) -> bool {
-        if line.prefix != &self.event.text[..self.prefix] {
+    fn takes(&self, text: &[u8], line: &Line<'_>) -> bool {
+        let written_by_same = text[line.who.clone()] == self.event.text[self.who.clone()];
+        if !written_by_same && !self.stands_above(text, line) {
             return false;
         }
         match line.kind {
@@ -310,6 +315,12 @@ impl Current {
                     }
             }
         }
+    }
+
+    /// journalctl writes the lines of one message below each other, the first one alone with a time.
+    fn stands_above(&self, text: &[u8], line: &Line<'_>) -> bool {
+        let below = text.iter().take_while(|b| **b == b' ').count();
+        line.who.is_empty() && !self.who.is_empty() && below > self.who.end
     }
 
     fn add(&mut self, text: &[u8], line: &Line<'_>, cut: bool, end: u64) {

@@ -45,6 +45,13 @@ fn a4_python_tracebacks_are_one_event() {
     assert_eq!(shape(&format!("working\n{CHAINED}next\n")), [1, 11, 1]);
     let prefixed: String = CHAINED.lines().map(|line| format!("bot-1  | {line}\n")).collect();
     assert_eq!(shape(&format!("{prefixed}db-1   | ready\n")), [11, 1]);
+    let carried = |carrier: &str| CHAINED.lines().map(|line| format!("{carrier}{line}\n")).collect::<String>();
+    let syslog = carried("Nov 26 04:44:10 nas bot[7]: ");
+    assert_eq!(shape(&format!("{syslog}Nov 26 04:44:10 nas cron[9]:   x\n")), [11, 1]);
+    let cri = carried("2026-11-26T04:44:10.118203118Z stderr F ");
+    assert_eq!(shape(&format!("{cri}2026-11-26T04:44:11.118203118Z stdout F ready\n")), [11, 1]);
+    let below = CHAINED.replace('\n', "\n                             ");
+    assert_eq!(shape(&format!("Nov 26 04:44:10 nas bot[7]: {}\nready\n", below.trim_end())), [11, 1]);
     assert_eq!(
         shape("Task exception was never retrieved\nfuture: <Task x>\nTraceback (most recent call last):\n  a\nE: b\n"),
         [5]

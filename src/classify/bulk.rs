@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 
 use super::event::{self, Part};
 use super::file::{Entry, Kind};
+use super::plain::{changed_texts, is_literal, plain};
 use super::rules::{first, hit};
 use super::scan::{Find, Scanner};
 use super::simd::Way;
@@ -98,7 +99,7 @@ const LONG: u32 = u32::MAX;
 /// are wanted that no rule knows.
 fn scanner(rules: &Rules, want: Want, way: Way) -> Scanner {
     let mut texts = rules.rules.texts();
-    texts.extend(event::changed_texts());
+    texts.extend(changed_texts());
     if want == Want::Classes {
         texts.extend(event::error_texts());
     }
@@ -114,7 +115,7 @@ impl<'r> Bulk<'r> {
 
     fn with(rules: &'r Rules, want: Want, offset: u64, scanner: Scanner) -> Self {
         let own = rules.rules.text_count();
-        let words = own + u32::try_from(event::changed_texts().count()).unwrap_or(u32::MAX);
+        let words = own + u32::try_from(changed_texts().count()).unwrap_or(u32::MAX);
         Self {
             rules,
             want,
@@ -263,8 +264,13 @@ impl<'r> Bulk<'r> {
         let group = &text[start..end];
         let offset = self.base + start as u64;
         let line = group.strip_suffix(b"\n").unwrap_or(group);
-        let changed = finds.iter().any(|find| (self.own..self.words).contains(&find.text));
+        let marks_change = |find: &Find| (self.own..self.words).contains(&find.text);
         let whole = memchr::memchr(b'\n', line).is_none() && line.first() != Some(&0) && line.len() <= LINE_BYTES;
+        if whole && self.want == Want::Hits && finds.iter().all(marks_change) && is_literal(line) {
+            // An object with a message, but no text of a rule.
+            return Ok(());
+        }
+        let changed = finds.iter().any(marks_change);
         if whole && !changed && supervisor_prefix(line) == 0 {
             return self.line(line.strip_suffix(b"\r").unwrap_or(line), start, offset, finds, take);
         }
@@ -314,7 +320,7 @@ impl<'r> Bulk<'r> {
         if !looked_for {
             return Ok(());
         }
-        let text = event::plain(&event.text);
+        let text = plain(&event.text);
         let (rules, scanner, scratch) = (self.rules, &self.scanner, &mut self.scratch);
         let mut finds = Vec::new();
         let winner = first(event::parts(&text), |part, take| {
@@ -462,7 +468,19 @@ mod tests {
             1 => Just(b"  File \"a.py\", line 1, in f".to_vec()),
             1 => Just(b"2026-01-02 03:04:05,678 - bot - ERROR - no".to_vec()),
         ]
-        .prop_map(move |line| by_docker(&line));
+        .prop_flat_map(move |line| {
+            let before = |carrier: &str| [carrier.as_bytes(), &line[..]].concat();
+            prop_oneof![
+                Just(by_docker(&line)),
+                Just(before("2026-01-02T03:04:05.678901234Z stderr F ")),
+                Just(before("Jan  2 03:04:05 nas bot[7]: ")),
+                Just(before("                            ")),
+            ]
+        });
+        let message = (known.clone(), any::<bool>()).prop_map(move |(line, escaped)| {
+            let line = if escaped { [&line[..], b" \"\xc3\xa9\""].concat() } else { line };
+            format!(r#"{{"level": "info", "time": 1, "msg": {}}}"#, json(&line)).into_bytes()
+        });
         let field = known.clone().prop_map(move |line| {
             let traceback =
                 [b"Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n", &line[..]].concat();
@@ -474,6 +492,7 @@ mod tests {
             40 => known.clone(),
             10 => contained,
             5 => field,
+            5 => message,
             20 => stamped,
             10 => known.clone().prop_map(|line| [b"  ", &line[..]].concat()),
             5 => known.prop_map(|line| [b"\0\0", &line[..]].concat()),
@@ -497,7 +516,7 @@ mod tests {
             let mut text = lines.join(&b'\n');
             let at = at.index(text.len() + 1);
             text.splice(at..at, noise);
-            let plain = event::plain(&text);
+            let plain = plain(&text);
             let rule = |winner: Option<(&super::super::file::Entry, Part<'_>)>| winner.map(|(entry, _)| entry.id.clone());
             let expected = rule(RULES.winner_plainly(event::parts(&plain)).filter(|(entry, _)| entry.kind != Kind::Ignore));
             prop_assert_eq!(RULES.classify(&text).map(|hit| hit.rule), expected);

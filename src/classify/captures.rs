@@ -115,12 +115,18 @@ fn normal(name: &str, value: &str) -> Option<String> {
         "url" => {
             value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned()
         }
-        "path" | "file_path" => local(unquoted(value.trim())),
+        "path" | "file_path" => local(unquoted(last_line(value.trim()))),
         "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
     let usable = !value.is_empty() && value.len() <= MAX_VALUE && !value.contains(['\0', '\n', '\r']);
     usable.then_some(value)
+}
+
+/// What stands behind the last line end in a string that a program quotes: `stderr='[mp4 @ 0x5] bad\na.mp4`.
+fn last_line(value: &str) -> &str {
+    let (before, last) = value.rsplit_once("\\n").unwrap_or_default();
+    if before.contains(['\'', '"', '[']) && !before.starts_with(['\'', '"']) { last } else { value }
 }
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
@@ -229,6 +235,8 @@ mod tests {
             ("path", "'/srv/it\\'s \\xe9 \\\\x.mp4'", Some("/srv/it's é \\x.mp4")),
             ("path", "‘a b.mp4’", Some("a b.mp4")),
             ("path", "/srv/plain\\n", Some("/srv/plain\\n")),
+            ("path", "stderr='[mp4 @ 0x5] bad\\na b.mp4", Some("a b.mp4")),
+            ("path", "My Files\\new\\a.mp4", Some("My Files\\new\\a.mp4")),
             ("total", "~10.50MiB", Some("11010048")),
             ("rate", "1.2 MB/s", Some("1200000")),
             ("bytes", "1,358,822", Some("1358822")),

@@ -2,17 +2,16 @@
 //!
 //! A traceback of 140 lines is decided by its last exception, not by the source lines it quotes. So rules are asked
 //! about *parts*, in this order: the cause, the earlier exceptions of the chain, what was logged before the
-//! traceback. Every other event is one part.
+//! traceback. Every other event is one part, but for a logger's JSON object, whose message is asked about behind it.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
-use super::prefix::{Prefix, prefix, string_end};
-use crate::assemble::{DOCKER, docker_line, supervisor_prefix};
+use super::plain::{Plain, Said, plain};
+use super::prefix::{Prefix, prefix};
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
 const MAX_CHAIN: usize = 8;
@@ -66,6 +65,8 @@ pub fn level(text: &[u8]) -> Option<Level> {
 pub(super) enum Place {
     /// All of it.
     Whole,
+    /// The message in a logger's JSON object.
+    Said,
     /// The exception that ended it.
     Cause,
     /// An earlier exception of the chain.
@@ -79,6 +80,7 @@ impl Place {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Whole => "the event",
+            Self::Said => "the message in the JSON object",
             Self::Cause => "the last exception",
             Self::Chain => "an earlier exception",
             Self::Head => "the line before the traceback",
@@ -106,10 +108,17 @@ impl<'a> Part<'a> {
         Self::new(Place::Whole, line.trim_ascii_end())
     }
 
+    /// A message, as loud as it says itself, else as its object.
+    fn said(place: Place, said: &'a Said) -> Self {
+        let part = Self::new(place, &said.text);
+        let Prefix { length, level } = prefix(part.line);
+        Self { prefix: Prefix { length, level: level.or(said.level) }.into(), ..part }
+    }
+
     fn prefix(&self) -> Prefix {
         *self.prefix.get_or_init(|| match self.place {
             Place::Cause | Place::Chain => Prefix { length: 0, level: Some(Level::Error) },
-            Place::Whole | Place::Head => prefix(self.line),
+            Place::Whole | Place::Said | Place::Head => prefix(self.line),
         })
     }
 
@@ -125,76 +134,22 @@ impl<'a> Part<'a> {
     }
 }
 
-fn build(pattern: &str) -> Option<Regex> {
+pub(super) fn build(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).ignore_whitespace(true).build().ok()
 }
 
-/// The event as its program meant it: what a supervisor put in front of every line (`bot-1  | `) or around it (docker), and colours are
-/// taken off; a traceback that a logger put into one field of its line follows that line.
-pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
-    let mut text = contained(text).map_or(Cow::Borrowed(text), Cow::Owned);
-    if memchr::memchr(0x1b, &text).is_some() {
-        static COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| build(r"\x1b\[[\d;]{0,20}m"));
-        if let Some(colour) = COLOUR.as_ref() {
-            text = Cow::Owned(colour.replace_all(&text, &b""[..]).into_owned());
-        }
+/// The parts of an event, the deciding one first; never empty.
+pub(super) fn parts<'a>(plain: &'a Plain<'_>) -> Vec<Part<'a>> {
+    let mut parts = stretches(plain);
+    if let Some(said) = &plain.said {
+        // Last: `fetch failed` says less than the field with the error.
+        let place = if parts.len() == 1 { Place::Said } else { Place::Head };
+        parts.push(Part::said(place, said));
     }
-    if let Some(length) = common_prefix(&text) {
-        let mut out = Vec::with_capacity(text.len());
-        for line in text.split_inclusive(|&b| b == b'\n') {
-            out.extend_from_slice(line.get(length..).unwrap_or(b"\n"));
-        }
-        text = Cow::Owned(out);
-    }
-    if let Some(traceback) = escaped_traceback(&text) {
-        text = Cow::Owned([text.trim_ascii_end(), b"\n", &traceback].concat());
-    }
-    text
+    parts
 }
 
-/// The words of the container, when every line is docker's.
-fn contained(text: &[u8]) -> Option<Vec<u8>> {
-    if !text.starts_with(DOCKER) {
-        return None;
-    }
-    let lines: Option<Vec<Vec<u8>>> = text.trim_ascii_end().split(|&b| b == b'\n').map(docker_line).collect();
-    Some(lines?.join(&b'\n'))
-}
-
-/// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
-fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
-    memchr::memchr(b'\\', line)?;
-    let inside = ESCAPED.iter().find_map(|text| memchr::memmem::find(line, text))?;
-    if memchr::memchr(b'\n', line.trim_ascii_end()).is_some() {
-        return None;
-    }
-    let is_quote = |at: &usize| line[..*at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0;
-    let from = memchr::memrchr_iter(b'"', &line[..inside]).find(is_quote)?;
-    let to = from + 1 + string_end(&line[from + 1..])?;
-    serde_json::from_slice::<String>(&line[from..=to]).ok().map(String::into_bytes)
-}
-
-/// What a traceback in a string holds: Python's head, a frame of Node's or Java's, or where Java and others name what lies below.
-const ESCAPED: [&[u8]; 4] = [br"Traceback (most recent call last):\n", br"\n    at ", br"\n\tat ", br"\nCaused by: "];
-
-/// Texts of which every event holds one that [`plain`] changes, but for what a supervisor puts in front.
-pub(super) fn changed_texts() -> impl Iterator<Item = Literal> {
-    // A colour may stand inside a text that a rule needs.
-    let colours = b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]));
-    colours.chain([DOCKER].into_iter().chain(ESCAPED).map(Literal::exact))
-}
-
-/// The length of `NAME  | ` when every line of the text starts with the same one.
-fn common_prefix(text: &[u8]) -> Option<usize> {
-    let first = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
-    let length = supervisor_prefix(first);
-    let mark = first[..length].trim_ascii_end();
-    let same = |line: &[u8]| line.is_empty() || line.starts_with(mark);
-    (length > 0 && text.split(|&b| b == b'\n').all(same)).then_some(length)
-}
-
-/// The parts of an event whose text went through [`plain`], the deciding one first; never empty.
-pub(super) fn parts(text: &[u8]) -> Vec<Part<'_>> {
+fn stretches(text: &[u8]) -> Vec<Part<'_>> {
     let text = text.trim_ascii_end();
     let whole = || vec![Part::new(Place::Whole, text)];
     if memchr::memchr(b'\n', text).is_none() {
@@ -279,7 +234,7 @@ pub(super) fn reads_like_error(text: &[u8], parts: &[Part<'_>]) -> bool {
             memchr::memmem::find(text, HEADER).is_some() || memchr::memmem::find(text, CAUSED_BY).is_some()
         }
         Place::Chain => false,
-        Place::Whole | Place::Head => {
+        Place::Whole | Place::Said | Place::Head => {
             part.level() == Some(Level::Error)
                 || part.message().starts_with(HEADER)
                 || COMPLAINT.as_ref().is_some_and(|words| words.is_match(part.message()))
@@ -313,7 +268,7 @@ mod tests {
     use super::*;
 
     fn message_of(line: &str) -> (&str, Option<Level>) {
-        let part = parts(line.as_bytes()).remove(0);
+        let part = Part::new(Place::Whole, line.as_bytes());
         (std::str::from_utf8(&line.as_bytes()[line.len() - part.message().len()..]).unwrap(), part.level())
     }
 
@@ -352,7 +307,8 @@ mod tests {
     #[test]
     fn a_traceback_is_decided_by_its_last_exception() {
         let text = "1 - bot - ERROR - oops: \"<html>\n503\"\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\n    raise TimeoutError\nValueError: one\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2, in g\n    x()\n    ~^^\nbot.Error: two\n<html>\n</html>\n";
-        let parts = parts(text.as_bytes());
+        let plain = plain(text.as_bytes());
+        let parts = parts(&plain);
         let shown: Vec<_> =
             parts.iter().map(|p| (p.place, String::from_utf8_lossy(p.message()).into_owned())).collect();
         assert_eq!(shown[0], (Place::Cause, "bot.Error: two\n<html>\n</html>".into()));
@@ -381,7 +337,7 @@ mod tests {
             r#"{"log":"KeyError: 'x'\n","stream":"stderr","time":"2026-01-02T03:04:05Z"}"#,
         ];
         assert_eq!(causes(&docker.join("\n")), [(Place::Cause, "KeyError: 'x'".into())]);
-        let field = r#"{"level": "error", "msg": "no", "exc": "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    x()\nOSError: [Errno 2] \"b\"", "n": 1}"#;
+        let field = r#"{"level": "error", "note": "no", "exc": "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    x()\nOSError: [Errno 2] \"b\"", "n": 1}"#;
         assert_eq!(
             causes(field),
             [(Place::Cause, "OSError: [Errno 2] \"b\"".into()), (Place::Head, format!("{field}\n"))]
@@ -393,6 +349,35 @@ mod tests {
             [r#""Traceback (most recent call last):\n"#, r#"Traceback (most recent call last):\n"#, r#"\nCaused by: x"#]
         {
             assert_eq!(causes(odd), [(Place::Whole, odd.into())]);
+        }
+    }
+
+    #[test]
+    fn the_message_in_a_loggers_object_is_asked_about_behind_it() {
+        let parts = |text: &str| -> Vec<(Place, String, Option<Level>)> {
+            let plain = plain(text.as_bytes());
+            let parts = parts(&plain);
+            parts.iter().map(|p| (p.place, String::from_utf8_lossy(p.message()).into_owned(), p.level())).collect()
+        };
+        let line = r#"{"ts": 1, "level": "info", "message": "GET \"a\" \u00e9\n"}"#;
+        let want =
+            [(Place::Whole, line.into(), Some(Level::Info)), (Place::Said, "GET \"a\" é".into(), Some(Level::Info))];
+        assert_eq!(parts(line), want);
+        let own = r#"{"log.level":"info","@timestamp":"x","event":"start","msg":"2026-01-02 03:04:05 ERROR b: no"}"#;
+        assert_eq!(parts(own)[1], (Place::Said, "no".into(), Some(Level::Error)));
+        let carried = format!("2026-01-02T03:04:05.678901234Z stderr F {own}");
+        assert_eq!(parts(&carried)[1].1, "no");
+        let field = r#"{"level":"error","msg":"oh","exc":"Traceback (most recent call last):\n  File \"a\"\nE: x"}"#;
+        let places: Vec<Place> = parts(field).into_iter().map(|part| part.0).collect();
+        assert_eq!(places, [Place::Cause, Place::Head, Place::Head]);
+        for odd in [
+            r#"{"message":"no level, no time"}"#,
+            r#"{"level":"error","message":{"text":"x"}}"#,
+            r#"{"level":"error","message":"cut"#,
+            r#"{"level":"error","message":"x"} and more"#,
+            r#"{"level":"error","message":""}"#,
+        ] {
+            assert_eq!(parts(odd).len(), 1, "{odd}");
         }
     }
 

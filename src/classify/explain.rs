@@ -1,6 +1,7 @@
 //! Tells which rule claims an event and why the others do not. Pure.
 
 use super::file::{Entry, Kind};
+use super::plain::plain;
 use super::{Rules, captures, event};
 use crate::vocab::{Captures, Class, Severity};
 
@@ -51,7 +52,7 @@ impl Rules {
     #[must_use]
     pub fn span(&self, rule: &str, text: &[u8]) -> Option<std::ops::Range<usize>> {
         let entry = self.rules.entries.iter().find(|entry| entry.id == rule)?;
-        let plain = event::plain(text);
+        let plain = plain(text);
         // Taken off in front of a single line; of several, nothing may have been.
         let skipped = text.len().checked_sub(plain.len()).filter(|skipped| text[*skipped..] == *plain)?;
         event::parts(&plain).iter().find_map(|part| {
@@ -67,7 +68,7 @@ impl Rules {
     /// Every rule that would match, which one wins and why the others do not.
     #[must_use]
     pub fn explain(&self, text: &[u8]) -> Explanation {
-        let plain = event::plain(text);
+        let plain = plain(text);
         let parts = event::parts(&plain);
         let winner = self.winner_plainly(parts.clone()).map(|(entry, part)| (entry.id.clone(), part.place));
         let mut claims = Vec::new();

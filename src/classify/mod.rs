@@ -20,6 +20,7 @@ mod healthy;
 mod literal;
 mod packs;
 mod pattern;
+mod plain;
 mod prefix;
 mod rules;
 mod samples;

@@ -10,7 +10,7 @@ mod words;
 
 use super::event::Level;
 use fields::fields;
-pub(super) use fields::string_end;
+pub(super) use fields::{MESSAGE_KEYS, object, string_end};
 use level::{Around, Found, level, level_end, level_word};
 use time::stamp;
 use words::{

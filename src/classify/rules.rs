@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::event::{self, Part};
 use super::file::{self, Content, Entry, Kind, Problem, RuleSource};
+use super::plain::{Plain, plain};
 use super::search::{Search, Searched};
 use super::table::{Scratch, Table};
 use super::{Hit, Signal, SignalKind, captures};
@@ -150,7 +151,7 @@ impl Rules {
     /// What the event says of a download job, and what the first rule that claims it says.
     #[must_use]
     pub fn ask(&self, text: &[u8]) -> (Option<Signal>, Option<Hit>) {
-        let text = event::plain(text);
+        let text = plain(text);
         let (parts, mut scratch) = (parts(&text), Scratch::default());
         let signal = self.told(&parts, &mut scratch);
         let mut hit = self.winner(&parts, &mut scratch).and_then(|(entry, part)| hit(entry, part));
@@ -164,13 +165,13 @@ impl Rules {
     #[must_use]
     pub fn classify(&self, text: &[u8]) -> Option<Hit> {
         let mut hit = self.claim(text)?;
-        captures::fill(&mut hit.captures, hit.class, &event::plain(text));
+        captures::fill(&mut hit.captures, hit.class, &plain(text));
         Some(hit)
     }
 
     /// The same with what the rule itself reads out, and nothing that only stands around it.
     pub(super) fn claim(&self, text: &[u8]) -> Option<Hit> {
-        let text = event::plain(text);
+        let text = plain(text);
         let parts = parts(&text);
         let (entry, part) = self.winner(&parts, &mut Scratch::default())?;
         hit(entry, part)
@@ -179,7 +180,7 @@ impl Rules {
     /// What the event says of a download job.
     #[must_use]
     pub fn signal(&self, text: &[u8]) -> Option<Signal> {
-        self.told(&parts(&event::plain(text)), &mut Scratch::default())
+        self.told(&parts(&plain(text)), &mut Scratch::default())
     }
 
     /// Does now what the first event would wait for. Patterns are compiled when they are needed all the same: all that usual lines
@@ -281,8 +282,8 @@ impl Rules {
 }
 
 /// What rules are asked about, to be searched.
-fn parts(text: &[u8]) -> Vec<Searched<'_>> {
-    event::parts(text).into_iter().map(Searched::new).collect()
+fn parts<'a>(plain: &'a Plain<'_>) -> Vec<Searched<'a>> {
+    event::parts(plain).into_iter().map(Searched::new).collect()
 }
 
 /// The first entry without an objection, part by part; `matching` hands over the entries that match a part.

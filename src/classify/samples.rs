@@ -19,6 +19,7 @@ use regex_syntax::hir::{Class as HirClass, Hir, HirKind};
 use super::Rules;
 use super::captures::NAMES;
 use super::file::{Entry, Kind, hint};
+use super::plain::plain;
 use crate::vocab::Captures;
 
 /// A file of samples as text.
@@ -184,7 +185,7 @@ impl Check<'_> {
 impl Rules {
     /// The entry that claims the event, an `[[ignore]]` too.
     fn claimed_plainly(&self, text: &[u8]) -> Option<&Entry> {
-        let plain = super::event::plain(text);
+        let plain = plain(text);
         self.winner_plainly(super::event::parts(&plain)).map(|(entry, _)| entry)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::event;
+use super::plain::plain;
 
 /// How much of a shape is kept, in bytes: beyond it two events are alike.
 const MAX_SHAPE: usize = 200;
@@ -19,7 +20,7 @@ static VARIES: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// The event's deciding words, with `#` for whatever differs between events that are alike.
 pub(super) fn shape(text: &[u8]) -> String {
-    let plain = event::plain(text);
+    let plain = plain(text);
     let parts = event::parts(&plain);
     let message = parts.first().map(super::event::Part::message).unwrap_or_default();
     let line = message.split(|&b| b == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();

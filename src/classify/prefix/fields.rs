@@ -18,16 +18,73 @@ pub(super) fn fields(text: &[u8]) -> Option<Head> {
 }
 
 fn is_level(key: &[u8]) -> bool {
-    const KEYS: [&[u8]; 9] =
-        [b"level", b"levelname", b"severity", b"lvl", b"@l", b"Level", b"log.level", b"loglevel", b"log_level"];
+    const KEYS: [&[u8]; 10] = [
+        b"level",
+        b"levelname",
+        b"severity",
+        b"lvl",
+        b"@l",
+        b"Level",
+        b"log.level",
+        b"loglevel",
+        b"log_level",
+        b"PRIORITY",
+    ];
     KEYS.contains(&key)
+}
+
+fn is_time(key: &[u8]) -> bool {
+    const KEYS: [&[u8]; 8] =
+        [b"time", b"ts", b"timestamp", b"@timestamp", b"asctime", b"@t", b"__REALTIME_TIMESTAMP", b"Timestamp"];
+    KEYS.contains(&key)
+}
+
+/// The fields in which loggers put their message, the surest first: structlog's `event`, CLEF's `@m` and `@mt`, journald's
+/// `MESSAGE`, GELF's `short_message`.
+pub(in crate::classify) const MESSAGE_KEYS: [&str; 7] =
+    ["message", "msg", "MESSAGE", "short_message", "@m", "@mt", "event"];
+
+/// What a JSON object says that a logger wrote.
+#[derive(Default)]
+pub(in crate::classify) struct Object<'a> {
+    pub(in crate::classify) level: Option<Level>,
+    /// The string of its message, with quotes and escapes.
+    pub(in crate::classify) message: Option<&'a [u8]>,
 }
 
 /// The level of a JSON object that a logger wrote.
 ///
 /// All of the object is the message: rules tell by its keys and quotes whose words stand where.
 fn json(text: &[u8]) -> Option<Head> {
-    let mut at = 1;
+    let mut level = None;
+    walk(text, |key, at| {
+        level = if is_level(key) { json_level(text, at) } else { None };
+        level.is_some()
+    });
+    level.map(|level| Head { length: 0, level: Some(level), more: false })
+}
+
+/// What an object says that is all of the text and has a level or a time, as those of loggers have.
+pub(in crate::classify) fn object(text: &[u8]) -> Option<Object<'_>> {
+    let (mut object, mut dated, mut rank) = (Object::default(), false, usize::MAX);
+    let end = walk(text, |key, at| {
+        dated |= is_time(key);
+        if is_level(key) && object.level.is_none() {
+            object.level = json_level(text, at);
+        }
+        let known = MESSAGE_KEYS.iter().take(rank).position(|name| name.as_bytes() == key);
+        if let (Some(known), Some(words)) = (known, string(text, at)) {
+            (rank, object.message) = (known, Some(&text[at..at + words.len() + 2]));
+        }
+        false
+    })?;
+    let complete = text[end..] == *b"}" && (dated || object.level.is_some());
+    complete.then_some(object)
+}
+
+/// Shows each key with the place of its value until `done` says so; where it stopped, the object's last brace at the latest.
+fn walk(text: &[u8], mut done: impl FnMut(&[u8], usize) -> bool) -> Option<usize> {
+    let mut at = text.starts_with(b"{").then_some(1)?;
     for _ in 0..MAX_FIELDS {
         at += blanks(&text[at..]);
         let key = string(text, at)?;
@@ -37,17 +94,16 @@ fn json(text: &[u8]) -> Option<Head> {
             return None;
         }
         at += 1 + blanks(&text[at + 1..]);
-        if is_level(key)
-            && let Some(level) = json_level(text, at)
-        {
-            return Some(Head { length: 0, level: Some(level), more: false });
+        if done(key, at) {
+            return Some(at);
         }
         at += value_length(&text[at..])?;
         at += blanks(&text[at..]);
-        if text.get(at) != Some(&b',') {
-            return None;
+        match text.get(at)? {
+            b',' => at += 1,
+            b'}' => return Some(at),
+            _ => return None,
         }
-        at += 1;
     }
     None
 }

@@ -1,0 +1,180 @@
+//! Takes off what a program did not write itself: what a supervisor, a container's runtime or syslog put in front of each of its
+//! lines. Pure.
+
+use std::ops::Range;
+
+use super::Stamp;
+
+/// The longest `bot-1  | ` looked for.
+const BAR: usize = 64;
+/// The longest name of a host, and of a process.
+const NAME: usize = 80;
+
+/// What stands in front of a program's line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Carrier {
+    /// Where it says who wrote the line; lines of one event have the same there.
+    pub(super) who: Range<usize>,
+    /// Where the program's own words begin.
+    pub(super) length: usize,
+    /// When the line was taken over.
+    pub(super) stamp: Option<Stamp>,
+}
+
+impl Carrier {
+    /// The one in front of this line, if there is one.
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        match supervisor_prefix(line) {
+            0 => Self::dated(line),
+            // The space behind the bar is missing where an editor took it off an empty line.
+            length => Some(Self { who: 0..line[..length].trim_ascii_end().len(), length, stamp: None }),
+        }
+    }
+
+    /// `2026-11-26T04:44:10.118203118Z stderr F ` of a container's runtime (Kubernetes), `Nov 26 04:44:10 host bot[7]: ` of syslog and
+    /// `journalctl`, the latter with an ISO time too. Only what has a number is a process, or every logger's name would be.
+    fn dated(line: &[u8]) -> Option<Self> {
+        let iso = line.first()?.is_ascii_digit() && line.get(10) == Some(&b'T');
+        let syslog = line[0].is_ascii_uppercase() && line.get(3) == Some(&b' ');
+        if !iso && !syslog {
+            return None;
+        }
+        let (stamp, end) = Stamp::parse(line)?;
+        let from = end + 1;
+        let rest = line[end..].strip_prefix(b" ")?;
+        let streams = [&b"stdout F"[..], b"stderr F", b"stdout P", b"stderr P"];
+        let stream = streams.iter().find(|stream| iso && rest.starts_with(stream)).map(|stream| stream.len());
+        let length = stream.or_else(|| process(rest))?;
+        let space = match rest.get(length) {
+            None => 0,
+            Some(b' ') => 1,
+            Some(_) => return None,
+        };
+        Some(Self { who: from..from + length, length: from + length + space, stamp: Some(stamp) })
+    }
+}
+
+/// The length of `host bot[7]:`, `app[web.1]:` or `host kernel:`.
+fn process(text: &[u8]) -> Option<usize> {
+    let word = |from: usize, more: &[u8]| {
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || more.contains(b);
+        text[from..].iter().take(NAME).take_while(|b| allowed(b)).count()
+    };
+    let host = word(0, b"_.-");
+    let name = if text.get(host) == Some(&b' ') { host + 1 } else { 0 };
+    let end = name + word(name, b"_.-/@");
+    let close = match text.get(end)? {
+        b'[' => end + 1 + word(end + 1, b"_.-") + 1,
+        b':' if name > 0 && text[name..end] == *b"kernel" => end,
+        _ => return None,
+    };
+    let numbered = close == end || text.get(close - 1) == Some(&b']');
+    (end > name && numbered && text.get(close) == Some(&b':')).then_some(close + 1)
+}
+
+/// The text without its carriers, when every line has one that names the same program; `None`: there is none, or the text is a
+/// single line of a log with times, whose host and process are read with its time.
+#[must_use]
+pub fn uncarried(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii_end();
+    let mut lines = text.split(|&b| b == b'\n');
+    let first = lines.next()?;
+    let carrier = Carrier::of(first)?;
+    if carrier.stamp.is_some() && first.len() == text.len() {
+        return None;
+    }
+    let mut out = first[carrier.length..].to_vec();
+    for line in lines {
+        out.push(b'\n');
+        out.extend_from_slice(match Carrier::of(line) {
+            Some(next) if line[next.who.clone()] == first[carrier.who.clone()] => &line[next.length..],
+            _ if line.trim_ascii().is_empty() => b"",
+            // journalctl writes the lines of one message below each other.
+            _ => line.strip_prefix(&*vec![b' '; carrier.length])?,
+        });
+    }
+    Some(out)
+}
+
+/// Length of what a supervisor puts in front of a line, 0 when there is none: `bot-1  | ` of docker compose,
+/// `0|bot  | ` of pm2.
+#[must_use]
+pub fn supervisor_prefix(text: &[u8]) -> usize {
+    let head = &text[..text.len().min(BAR)];
+    if !head.first().is_some_and(u8::is_ascii_alphanumeric) {
+        return 0;
+    }
+    // pm2 numbers its processes.
+    let number = head.iter().take(4).take_while(|b| b.is_ascii_digit()).count();
+    let start = if number > 0 && head.get(number) == Some(&b'|') { number + 1 } else { 0 };
+    let Some(bar) = memchr::memchr(b'|', &head[start..]).map(|at| start + at) else { return 0 };
+    let name = head[start..bar].trim_ascii_end();
+    let named = !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
+    if !named || start + name.len() == bar || is_level(name) {
+        return 0;
+    }
+    match text.get(bar + 1) {
+        Some(b' ') => bar + 2,
+        None => bar + 1,
+        _ => 0,
+    }
+}
+
+/// A level before a bar (`INFO | …`) is a logger's own format, an upper-case word the state in aria2's table.
+fn is_level(name: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] =
+        [b"trace", b"debug", b"info", b"notice", b"warn", b"warning", b"error", b"critical", b"fatal"];
+    name.iter().all(u8::is_ascii_uppercase) || WORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_carried_a_line_is_told_from_what_its_program_wrote() {
+        for (line, who, body) in [
+            ("bot-1  | ERROR x", "bot-1  |", "ERROR x"),
+            ("0|bot  | x", "0|bot  |", "x"),
+            ("bot-1  |", "bot-1  |", ""),
+            ("2026-11-26T04:44:10.118203118Z stderr F   File \"a.py\"", "stderr F", "  File \"a.py\""),
+            ("2026-11-26T04:44:10.118203118+01:00 stdout P x", "stdout P", "x"),
+            ("Nov 26 04:44:10 nas bot[7]: ValueError: x", "nas bot[7]:", "ValueError: x"),
+            ("Nov  6 04:44:10 nas bot[7]:", "nas bot[7]:", ""),
+            ("Nov 26 04:44:10 nas kernel: Out of memory", "nas kernel:", "Out of memory"),
+            ("2026-11-26T04:44:10+00:00 nas.lan bot@1.service[7]: x", "nas.lan bot@1.service[7]:", "x"),
+            ("2026-11-26T04:44:10.1+00:00 app[web.1]: x", "app[web.1]:", "x"),
+        ] {
+            let carrier = Carrier::of(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!((&line[carrier.who], &line[carrier.length..]), (who, body), "{line}");
+        }
+        for line in [
+            "",
+            "Nov 26 04:44:10 worker failed: x",
+            "Nov 26 04:44:10 nas bot: x",
+            "Nov 26 04:44:10 nas bot[7] x",
+            "Nov 26 04:44:10 nas bot[7]:x",
+            "Nov 26 04:44:10 nas bot[7",
+            "Nov 26 04:44:10 ",
+            "2026-11-26T04:44:10Z ERROR bot: x",
+            "2026-11-26T04:44:10Z stderr",
+            "2026-11-26 04:44:10 nas bot[7]: x",
+        ] {
+            assert_eq!(Carrier::of(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_one_program_wrote_is_read_without_its_carriers() {
+        let whole = |text: &str| uncarried(text.as_bytes()).map(|text| String::from_utf8(text).unwrap());
+        let syslog = "Nov 26 04:44:10 nas bot[7]: Traceback:\nNov 26 04:44:11 nas bot[7]:   File\n\nNov 26 04:44:11 nas bot[7]: E: x\n";
+        assert_eq!(whole(syslog).as_deref(), Some("Traceback:\n  File\n\nE: x"));
+        assert_eq!(whole("bot-1  | a\nbot-1  |\nbot-1  |  b").as_deref(), Some("a\n\n b"));
+        let below = format!("Nov 26 04:44:10 nas bot[7]: a\n{0}b\n{0}  c", " ".repeat(28));
+        assert_eq!(whole(&below).as_deref(), Some("a\nb\n  c"));
+        assert_eq!(whole("bot-1  | a").as_deref(), Some("a"));
+        for other in ["", "a", "Nov 26 04:44:10 nas bot[7]: a", "bot-1  | a\ndb-1   | b", "bot-1  | a\n b"] {
+            assert_eq!(whole(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Takes off what a program did not write itself, and opens what it wrote its words into. Pure.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+use super::event::{Level, build};
+use super::literal::Literal;
+use super::prefix::{MESSAGE_KEYS, object, prefix, string_end};
+use crate::assemble::{DOCKER, docker_line, uncarried};
+
+/// An event as its program meant it.
+#[derive(Debug)]
+pub(super) struct Plain<'a> {
+    text: Cow<'a, [u8]>,
+    pub(super) said: Option<Said>,
+}
+
+/// The message in a logger's JSON object.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) text: Vec<u8>,
+    /// How loud the object says it is.
+    pub(super) level: Option<Level>,
+}
+
+impl Deref for Plain<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// What was put in front of every line ([`uncarried`]) or around it (docker), and colours are taken off; a traceback that a
+/// logger put into one field of its line follows that line.
+pub(super) fn plain(text: &[u8]) -> Plain<'_> {
+    let mut text = contained(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    if memchr::memchr(0x1b, &text).is_some() {
+        static COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| build(r"\x1b\[[\d;]{0,20}m"));
+        if let Some(colour) = COLOUR.as_ref() {
+            text = Cow::Owned(colour.replace_all(&text, &b""[..]).into_owned());
+        }
+    }
+    if let Some(own) = uncarried(&text) {
+        text = Cow::Owned(own);
+    }
+    let said = said(&text);
+    if let Some(traceback) = escaped_traceback(&text) {
+        text = Cow::Owned([text.trim_ascii_end(), b"\n", &traceback].concat());
+    }
+    Plain { text, said }
+}
+
+/// The words of the container, when every line is docker's.
+fn contained(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.starts_with(DOCKER) {
+        return None;
+    }
+    let lines: Option<Vec<Vec<u8>>> = text.trim_ascii_end().split(|&b| b == b'\n').map(docker_line).collect();
+    Some(lines?.join(&b'\n'))
+}
+
+/// What a line says that is, behind time and host, an object with a message.
+fn said(line: &[u8]) -> Option<Said> {
+    let line = line.trim_ascii_end();
+    if !may_hold_message(line) || memchr::memchr(b'\n', line).is_some() {
+        return None;
+    }
+    let object = object(&line[prefix(line).length..])?;
+    let text = serde_json::from_slice::<String>(object.message?).ok()?;
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| Said { text: text.as_bytes().to_vec(), level: object.level })
+}
+
+/// Whether the line might be an object with a message, at a glance.
+fn may_hold_message(line: &[u8]) -> bool {
+    line.trim_ascii_end().ends_with(b"}") && memchr::memchr(b'{', line).is_some()
+}
+
+/// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
+fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr(b'\\', line)?;
+    let inside = ESCAPED.iter().find_map(|text| memchr::memmem::find(line, text))?;
+    if memchr::memchr(b'\n', line.trim_ascii_end()).is_some() {
+        return None;
+    }
+    let is_quote = |at: &usize| line[..*at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0;
+    let from = memchr::memrchr_iter(b'"', &line[..inside]).find(is_quote)?;
+    let to = from + 1 + string_end(&line[from + 1..])?;
+    serde_json::from_slice::<String>(&line[from..=to]).ok().map(String::into_bytes)
+}
+
+/// What a traceback in a string holds: Python's head, a frame of Node's or Java's, or where Java and others name what lies below.
+const ESCAPED: [&[u8]; 4] = [br"Traceback (most recent call last):\n", br"\n    at ", br"\n\tat ", br"\nCaused by: "];
+
+/// Texts of which every event holds one that [`plain`] changes, but for what was put in front of its lines.
+pub(super) fn changed_texts() -> impl Iterator<Item = Literal> {
+    // A colour may stand inside a text that a rule needs.
+    let colours = b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]));
+    let keys = MESSAGE_KEYS.iter().map(|key| Literal::exact(format!("\"{key}\"").as_bytes()));
+    colours.chain([DOCKER].into_iter().chain(ESCAPED).map(Literal::exact)).chain(keys)
+}
+
+/// Whether [`plain`] leaves every byte of this line where rules look for theirs: nothing in it is escaped, coloured or contained.
+pub(super) fn is_literal(line: &[u8]) -> bool {
+    memchr::memchr2(b'\\', 0x1b, line).is_none() && !line.starts_with(DOCKER)
+}
