@@ -37,7 +37,7 @@ pub(super) fn grouped(texts: &[Literal], way: Way) -> (Buckets, Vec<usize>) {
     let mut order: Vec<(Vec<(f64, usize)>, usize)> = texts.iter().map(windows).zip(0..).collect();
     order.sort_by(|a, b| b.0[0].0.total_cmp(&a.0[0].0).then_with(|| texts[a.1].cmp(&texts[b.1])));
     for (windows, number) in order {
-        let (at, window, bucket) = cheapest(&texts[number], &windows, &buckets, &healthy);
+        let (at, window, bucket) = cheapest(&texts[number], &windows, &mut buckets, &healthy);
         offsets[number] = at;
         if let Some(bucket) = buckets.get_mut(bucket) {
             bucket.add(&window, &healthy);
@@ -47,13 +47,18 @@ pub(super) fn grouped(texts: &[Literal], way: Way) -> (Buckets, Vec<usize>) {
 }
 
 /// The four bytes and the bucket that together make the fewest new false finds.
-fn cheapest(text: &Literal, windows: &[(f64, usize)], buckets: &[Bucket], healthy: &Healthy) -> (usize, Window, usize) {
+fn cheapest(
+    text: &Literal,
+    windows: &[(f64, usize)],
+    buckets: &mut [Bucket],
+    healthy: &Healthy,
+) -> (usize, Window, usize) {
     let slots: Vec<Slot> = (0..text.len().max(WIDTH)).map(|at| Slot::of(text, at)).collect();
     let mut options: Vec<(f64, usize, usize)> = Vec::with_capacity(slots.len() * buckets.len());
     for &(share, at) in windows {
         let window = &slots[at..at + WIDTH];
-        let cost = |bucket: &Bucket| bucket.grown(window, healthy) + COMPARED * share;
-        options.extend(buckets.iter().map(cost).zip(0..).map(|(cost, number)| (cost, at, number)));
+        let cost = |bucket: &mut Bucket| bucket.grown(window, healthy) + COMPARED * share;
+        options.extend(buckets.iter_mut().map(cost).zip(0..).map(|(cost, number)| (cost, at, number)));
     }
     // What is cheap by the frequency of bytes is looked at first: little else is then looked at closely.
     let first = (0..options.len()).min_by(|&a, &b| options[a].0.total_cmp(&options[b].0)).unwrap_or(0);
@@ -85,18 +90,24 @@ type Window = [Slot; WIDTH];
 struct Slot {
     bytes: [u64; 4],
     parts: [u16; 2],
+    /// Which byte of a text this is: one, or (from 256 on) one in both cases.
+    letter: Option<u16>,
 }
 
+/// How many letters there are.
+const LETTERS: usize = 2 * 256;
+
 impl Slot {
-    const ANY: Self = Self { bytes: [u64::MAX; 4], parts: [u16::MAX; 2] };
+    const ANY: Self = Self { bytes: [u64::MAX; 4], parts: [u16::MAX; 2], letter: None };
 
     /// The bytes that may stand at this place of the text; behind its end, any.
     fn of(text: &Literal, at: usize) -> Self {
         if at >= text.len() {
             return Self::ANY;
         }
-        let mut slot = Self::default();
         let (a, b) = text.choices(at);
+        let letter = Some(u16::from(a) + 256 * u16::from(a != b));
+        let mut slot = Self { letter, ..Self::default() };
         for byte in [a, b] {
             slot.bytes[usize::from(byte / 64)] |= 1 << (byte % 64);
             slot.parts.iter_mut().zip(Way::parts(byte)).for_each(|(set, part)| *set |= 1 << part);
@@ -108,6 +119,7 @@ impl Slot {
         Self {
             bytes: std::array::from_fn(|i| self.bytes[i] | other.bytes[i]),
             parts: std::array::from_fn(|i| self.parts[i] | other.parts[i]),
+            letter: None,
         }
     }
 
@@ -221,20 +233,37 @@ struct Bucket {
     slots: Window,
     /// The share of a log's bytes that it has at each position.
     shares: [f64; WIDTH],
+    /// The same with one letter more, once it was asked for; not a number before. Thousands of texts share few letters.
+    with: [Box<[f64; LETTERS]>; WIDTH],
     /// Which of the healthy four bytes it has, for each position and part; at all of them: false finds.
     sets: Vec<u64>,
 }
 
 impl Bucket {
     fn new(healthy: &Healthy) -> Self {
-        Self { slots: [Slot::default(); WIDTH], shares: [0.0; WIDTH], sets: vec![0; SETS * healthy.words] }
+        Self {
+            slots: [Slot::default(); WIDTH],
+            shares: [0.0; WIDTH],
+            with: std::array::from_fn(|_| Box::new([f64::NAN; LETTERS])),
+            sets: vec![0; SETS * healthy.words],
+        }
     }
 
     /// How many more false finds this makes with a window in it, by the frequency of bytes.
-    fn grown(&self, window: &[Slot], healthy: &Healthy) -> f64 {
-        let old = self.slots.iter().zip(self.shares);
-        let shares = old.zip(window).map(|((slot, share), more)| healthy.grown(slot, share, more));
-        shares.product::<f64>() - self.shares.iter().product::<f64>()
+    fn grown(&mut self, window: &[Slot], healthy: &Healthy) -> f64 {
+        let mut product = 1.0;
+        for (position, more) in window.iter().enumerate() {
+            let asked = || healthy.grown(&self.slots[position], self.shares[position], more);
+            product *= match more.letter.map(|letter| &mut self.with[position][usize::from(letter)]) {
+                Some(known) if known.is_nan() => {
+                    *known = asked();
+                    *known
+                }
+                Some(known) => *known,
+                None => asked(),
+            };
+        }
+        product - self.shares.iter().product::<f64>()
     }
 
     /// How many more on the healthy page, for a window with these sets; no exact answer is needed above `most`.
@@ -261,9 +290,14 @@ impl Bucket {
     }
 
     fn add(&mut self, window: &Window, healthy: &Healthy) {
-        for ((slot, share), more) in self.slots.iter_mut().zip(&mut self.shares).zip(window) {
-            *share = healthy.grown(slot, *share, more);
-            *slot = slot.with(more);
+        for (position, more) in window.iter().enumerate() {
+            let slot = &mut self.slots[position];
+            let with = slot.with(more);
+            if (with.bytes, with.parts) != (slot.bytes, slot.parts) {
+                self.shares[position] = healthy.grown(slot, self.shares[position], more);
+                *slot = with;
+                self.with[position].fill(f64::NAN);
+            }
         }
         self.sets.iter_mut().zip(healthy.with(window)).for_each(|(bits, more)| *bits |= more);
     }
