@@ -90,7 +90,7 @@ pub fn uncarried(text: &[u8]) -> Option<Vec<u8>> {
             Some(next) if line[next.who.clone()] == first[carrier.who.clone()] => &line[next.length..],
             _ if line.trim_ascii().is_empty() => b"",
             // journalctl writes the lines of one message below each other.
-            _ => line.strip_prefix(&*vec![b' '; carrier.length])?,
+            _ => line.split_at_checked(carrier.length).filter(|(gap, _)| gap.iter().all(|b| *b == b' '))?.1,
         });
     }
     Some(out)
