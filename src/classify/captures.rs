@@ -126,7 +126,8 @@ fn normal(name: &str, value: &str) -> Option<String> {
 /// What stands behind the last line end in a string that a program quotes: `stderr='[mp4 @ 0x5] bad\na.mp4`.
 fn last_line(value: &str) -> &str {
     let (before, last) = value.rsplit_once("\\n").unwrap_or_default();
-    if before.contains(['\'', '"', '[']) && !before.starts_with(['\'', '"']) { last } else { value }
+    let quoted = ['\'', '"'].into_iter().any(|quote| value.starts_with(quote) && value.ends_with(quote));
+    if before.contains(['\'', '"', '[']) && !quoted { last } else { value }
 }
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
@@ -235,7 +236,7 @@ mod tests {
             ("path", "'/srv/it\\'s \\xe9 \\\\x.mp4'", Some("/srv/it's é \\x.mp4")),
             ("path", "‘a b.mp4’", Some("a b.mp4")),
             ("path", "/srv/plain\\n", Some("/srv/plain\\n")),
-            ("path", "stderr='[mp4 @ 0x5] bad\\na b.mp4", Some("a b.mp4")),
+            ("path", "\"stderr='[mp4 @ 0x5] bad\\na b.mp4", Some("a b.mp4")),
             ("path", "My Files\\new\\a.mp4", Some("My Files\\new\\a.mp4")),
             ("total", "~10.50MiB", Some("11010048")),
             ("rate", "1.2 MB/s", Some("1200000")),
