@@ -42,9 +42,7 @@ impl Carrier {
         let (stamp, end) = Stamp::parse(line)?;
         let from = end + 1;
         let rest = line[end..].strip_prefix(b" ")?;
-        let streams = [&b"stdout F"[..], b"stderr F", b"stdout P", b"stderr P"];
-        let stream = streams.iter().find(|stream| iso && rest.starts_with(stream)).map(|stream| stream.len());
-        let length = stream.or_else(|| process(rest))?;
+        let length = carried_by(rest, iso)?;
         let space = match rest.get(length) {
             None => 0,
             Some(b' ') => 1,
@@ -52,6 +50,14 @@ impl Carrier {
         };
         Some(Self { who: from..from + length, length: from + length + space, stamp: Some(stamp) })
     }
+}
+
+/// The length of what stands behind a carrier's time: `stderr F` behind an ISO one, `host bot[7]:`.
+#[must_use]
+pub fn carried_by(text: &[u8], iso: bool) -> Option<usize> {
+    let streams = [&b"stdout F"[..], b"stderr F", b"stdout P", b"stderr P"];
+    let stream = streams.iter().find(|stream| iso && text.starts_with(stream)).map(|stream| stream.len());
+    stream.or_else(|| process(text))
 }
 
 /// The length of `host bot[7]:`, `app[web.1]:` or `host kernel:`.

@@ -66,18 +66,13 @@ fn contained(text: &[u8]) -> Option<Vec<u8>> {
 /// What a line says that is, behind time and host, an object with a message.
 fn said(line: &[u8]) -> Option<Said> {
     let line = line.trim_ascii_end();
-    if !may_hold_message(line) || memchr::memchr(b'\n', line).is_some() {
+    if !line.ends_with(b"}") || memchr::memchr(b'\n', line).is_some() {
         return None;
     }
     let object = object(&line[prefix(line).length..])?;
     let text = serde_json::from_slice::<String>(object.message?).ok()?;
     let text = text.trim_end();
     (!text.is_empty()).then(|| Said { text: text.as_bytes().to_vec(), level: object.level })
-}
-
-/// Whether the line might be an object with a message, at a glance.
-fn may_hold_message(line: &[u8]) -> bool {
-    line.trim_ascii_end().ends_with(b"}") && memchr::memchr(b'{', line).is_some()
 }
 
 /// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.

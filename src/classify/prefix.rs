@@ -9,6 +9,7 @@ mod time;
 mod words;
 
 use super::event::Level;
+use crate::assemble::carried_by;
 use fields::fields;
 pub(super) use fields::{MESSAGE_KEYS, object, string_end};
 use level::{Around, Found, level, level_end, level_word};
@@ -270,21 +271,19 @@ fn service(line: &[u8], text: &[u8]) -> Option<usize> {
     if !iso && !syslog {
         return None;
     }
-    if iso && [&b"stdout F "[..], b"stderr F ", b"stdout P ", b"stderr P "].iter().any(|name| text.starts_with(name)) {
-        return Some(9);
-    }
-    let is_host = |b: &u8| is_word(*b) || b".-".contains(b);
-    let host = text.iter().take(MAX_BOX).take_while(|b| is_host(b)).count();
-    let process = |from: usize| {
-        let rest = &text[from..];
-        let name = rest.iter().take(MAX_BOX).take_while(|b| is_word(**b) || b"./@-".contains(b)).count();
-        let pid = if rest.get(name) == Some(&b'[') { boxed(&rest[name..])?.1 } else { 0 };
-        let known = pid > 0 || rest[..name] == *b"kernel" || (syslog && rest[0].is_ascii_lowercase());
-        (name > 0 && known && rest[name + pid..].starts_with(b": ")).then_some(from + name + pid + 2)
+    let length = carried_by(text, iso).or_else(|| if syslog { process_without_number(text) } else { None })?;
+    (text.get(length) == Some(&b' ')).then_some(length + 1)
+}
+
+/// `host process:`, whose name has a lower-case letter first. Without a host it may be a sentence: `Oct 3 10:00:00 failed: …`.
+fn process_without_number(text: &[u8]) -> Option<usize> {
+    let word = |from: usize, more: &[u8]| {
+        text[from..].iter().take(MAX_BOX).take_while(|b| is_word(**b) || more.contains(b)).count()
     };
-    let with_host = if host > 0 && text.get(host) == Some(&b' ') { process(host + 1) } else { None };
-    // Without a host only what has a number: `Oct 3 10:00:00 failed: …` is no process.
-    with_host.or_else(|| if text.get(host) == Some(&b'[') { process(0) } else { None })
+    let host = word(0, b".-");
+    let name = if host > 0 && text.get(host) == Some(&b' ') { host + 1 } else { return None };
+    let end = name + word(name, b"./@-");
+    (text.get(name)?.is_ascii_lowercase() && text.get(end) == Some(&b':')).then_some(end + 1)
 }
 
 /// TDLib and the Bot API server: `[ 3][t 5][1795613570.139][Client.cpp:4823][#1][!Bot]`.
