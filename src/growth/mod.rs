@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::correlate::{Grew, Growth};
-use crate::roots::{Facts, FileKind, OWN_DIRECTORY, RootPath, Roots};
+use crate::roots::{Facts, FileKind, RootPath, Roots};
 use names::Name;
 use track::{Look, Tracker};
 
@@ -190,8 +190,11 @@ impl Watch {
         let young = self.last.map_or_else(|| SystemTime::now() - FRESH, |last| last - COARSE);
         for entry in listed {
             let name = entry.path.name();
+            if entry.path.is_own() {
+                continue;
+            }
             match entry.facts.kind {
-                FileKind::Directory if name == OWN_DIRECTORY || name.starts_with('.') => {}
+                FileKind::Directory if name.starts_with('.') => {}
                 FileKind::Directory => {
                     let inner = (root, entry.path.relative().to_path_buf());
                     if new_directory || !self.directories.contains_key(&inner) {
@@ -384,6 +387,28 @@ mod tests {
         rig.add(".logmedic/quarantine/a.mp4", 10);
         rig.add(".hidden.mp4", 10);
         assert_eq!(rig.watch.look(), []);
+    }
+
+    #[test]
+    fn h1_logmedics_own_files_are_no_downloads() {
+        let mut rig = Rig::new(|_| {});
+        let spec = rig.watch.roots[0].clone();
+        let own = [rig.dir.path().join("state"), rig.dir.path().join("records")];
+        let spec = RootSpec {
+            name: spec.root_name().into(),
+            path: spec.absolute(),
+            owner: None,
+            group: None,
+            dir_mode: None,
+            file_mode: None,
+        };
+        rig.watch = Watch::new(Arc::new(Roots::open_around(&[spec], &own).0), SystemTime::now());
+        rig.watch.look();
+        for name in ["state/claims", "state/thumbnails/a.jpg", "records", "a.mp4"] {
+            rig.add(name, 10);
+        }
+        let seen: Vec<_> = rig.watch.look().into_iter().map(|growth| growth.path).collect();
+        assert_eq!(seen, [rig.dir.path().join("a.mp4").display().to_string()]);
     }
 
     #[test]

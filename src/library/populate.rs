@@ -20,7 +20,7 @@ use crate::growth::names::{self, Name};
 use crate::ledger::library::{self as rows, Checked, Integrity, Media, Place, Stamp, Thumbnail};
 use crate::ledger::rusqlite::{Connection, Transaction};
 use crate::ledger::{self, Force};
-use crate::roots::{Error, FileKind, Found, MAX_DEPTH, OWN_DIRECTORY, RootPath};
+use crate::roots::{Error, FileKind, Found, MAX_DEPTH, RootPath};
 use crate::vocab::{Id, Rng, clean_line};
 
 /// Entries of one directory that are looked at; more in one directory no file browser shows.
@@ -257,9 +257,9 @@ impl Run<'_> {
             for found in &entries.found {
                 match found.kind {
                     FileKind::Directory => {
-                        let hidden = found.name == OWN_DIRECTORY || found.name.as_encoded_bytes().starts_with(b".");
+                        let hidden = found.name.as_encoded_bytes().starts_with(b".");
                         if !hidden && relative.components().count() < MAX_DEPTH {
-                            todo.extend(directory.inner(&found.name));
+                            todo.extend(directory.inner(&found.name).into_iter().filter(|inner| !inner.is_own()));
                         }
                     }
                     FileKind::File if wanted(found, &beside) => {

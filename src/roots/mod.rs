@@ -99,6 +99,8 @@ struct Root {
     policy: Policy,
     /// Why nothing here may be used, where the specification itself is wrong.
     refused: Option<String>,
+    /// What lies in it and is logmedic's own, below it.
+    own: Vec<PathBuf>,
     held: Mutex<Option<Held>>,
 }
 
@@ -154,6 +156,13 @@ impl Roots {
     /// Opens each root once. A root that is missing is a problem now and opened later, when it is there.
     #[must_use]
     pub fn open(specs: &[RootSpec]) -> (Self, Vec<Problem>) {
+        Self::open_around(specs, &[])
+    }
+
+    /// The same where logmedic keeps files of its own, which may lie in a root: its state, its configuration. They are no
+    /// downloads, and whatever a log says of them, nothing there is repaired: a root's mode would show a key to everybody.
+    #[must_use]
+    pub fn open_around(specs: &[RootSpec], own: &[PathBuf]) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut names = BTreeSet::new();
         let roots = specs
@@ -170,7 +179,8 @@ impl Roots {
                 if let Some(why) = &refused {
                     tell(why.clone());
                 }
-                let root = Root { spec: spec.clone(), policy, refused, held: Mutex::new(None) };
+                let own = own.iter().flat_map(|own| below(&spec.path, own)).collect();
+                let root = Root { spec: spec.clone(), policy, refused, own, held: Mutex::new(None) };
                 if root.refused.is_none()
                     && let Err(why) = root.held()
                 {
@@ -204,7 +214,7 @@ impl Roots {
             }
         }
         let Some((_, found)) = best else { return Err(path::outside(&absolute)) };
-        if found.relative().starts_with(OWN_DIRECTORY) {
+        if found.is_own() {
             return Err(Refusal::new(format!("{found} belongs to logmedic itself")));
         }
         Ok(found)
@@ -233,6 +243,14 @@ impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.roots.iter().map(|root| &root.spec)).finish()
     }
+}
+
+/// Where `own` lies below `root`, if it does: as both are written, or as the system has them.
+fn below(root: &Path, own: &Path) -> BTreeSet<PathBuf> {
+    let both = |path: &Path| [Some(path.to_path_buf()), path.canonicalize().ok()].into_iter().flatten();
+    both(root)
+        .flat_map(|root| both(own).filter_map(move |own| Some(own.strip_prefix(&root).ok()?.to_path_buf())))
+        .collect()
 }
 
 /// Turns names into numbers and refuses what would be dangerous.

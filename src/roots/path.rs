@@ -62,6 +62,13 @@ impl RootPath {
         self.relative.as_os_str().is_empty()
     }
 
+    /// Whether it is logmedic's own: its quarantine, or what [`super::Roots::open_around`] was told of.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        let own = self.root.own.iter().map(PathBuf::as_path);
+        std::iter::once(Path::new(super::OWN_DIRECTORY)).chain(own).any(|own| self.relative.starts_with(own))
+    }
+
     /// Whether its file system is on this machine: a look at a name there is over in a moment. Nothing below a root is ever
     /// reached across a mount.
     #[must_use]

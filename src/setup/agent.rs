@@ -82,7 +82,8 @@ pub async fn run(wanted: Wanted) -> Result<u8, Failure> {
     let loaded = settings::with_changes(&ledger, loaded, &around);
     let specs = sources(&loaded, bot.as_ref())?;
     let book = rulebook::load(&loaded, &specs)?;
-    let (roots, problems) = Roots::open(&loaded.config.root.iter().map(super::config::Root::spec).collect::<Vec<_>>());
+    let specs_of_roots: Vec<_> = loaded.config.root.iter().map(super::config::Root::spec).collect();
+    let (roots, problems) = Roots::open_around(&specs_of_roots, &loaded.own_places());
     for problem in problems {
         tracing::warn!("{problem}");
     }

@@ -91,6 +91,14 @@ impl Loaded {
         named.unwrap_or_else(|| self.state_dir.join("download_errors.jsonl"))
     }
 
+    /// What is logmedic's own, wherever it lies: nothing there is ever repaired.
+    #[must_use]
+    pub fn own_places(&self) -> Vec<PathBuf> {
+        let backups = self.config.backup.directory.as_ref().map(|directory| &directory.path);
+        let named = self.file.iter().chain(&self.patterns_dir).chain(backups).cloned();
+        named.chain([self.state_dir.clone(), self.records_path()]).collect()
+    }
+
     /// The directory that the configuration belongs to: of the main file, else the working directory.
     #[must_use]
     pub fn base_dir<'a>(&'a self, around: &'a Surroundings) -> &'a Path {

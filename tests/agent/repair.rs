@@ -202,3 +202,26 @@ fn modes_hold_by_class_and_by_rule() {
     assert!(!exists(asked.as_ref()));
     assert!(of(&night.records(), "action").is_empty());
 }
+
+/// A root whose mode everybody may read, around everything that is logmedic's.
+#[test]
+fn h1_what_is_logmedics_own_in_a_root_is_never_repaired() {
+    let night = night("[[root]]\nname = 'all'\npath = '.'\nfile_mode = '0666'\ndir_mode = '0777'\n", "");
+    let mut agent = night.start_reading();
+    let own = ["state", "state/state.db", "records.jsonl", "config.toml", "patterns.d/repair.toml"];
+    let modes = || own.map(|name| fs::metadata(night.path(name)).unwrap().mode());
+    let before = modes();
+    for name in own {
+        night.say(format!("LMTEST locked {}\nLMTEST gone {0}\nLMTEST lost {0}\n", night.path(name).display()));
+    }
+    for name in own {
+        night.recorded(name, |all| {
+            let about = |r: &&Value| r["kind"] == "outcome" && r["subject"]["value"].as_str().unwrap().ends_with(name);
+            let ends: Vec<_> = all.iter().filter(about).map(ToString::to_string).collect();
+            (ends.len() == 3 && ends.iter().all(|end| end.contains("belongs to logmedic itself"))).then_some(())
+        });
+    }
+    assert_eq!(modes(), before);
+    assert_eq!(runs(&night), 0, "nothing was fetched to their place");
+    agent.stop();
+}
