@@ -9,6 +9,8 @@ use super::Stamp;
 const BAR: usize = 64;
 /// The longest name of a host, and of a process.
 const NAME: usize = 80;
+/// The length of `2026-11-26T04:44:10.118203118Z`.
+const DOCKER_TIME: usize = 30;
 
 /// What stands in front of a program's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +27,16 @@ impl Carrier {
     /// The one in front of this line, if there is one.
     pub(super) fn of(line: &[u8]) -> Option<Self> {
         match supervisor_prefix(line) {
-            0 => Self::dated(line),
-            // The space behind the bar is missing where an editor took it off an empty line.
-            length => Some(Self { who: 0..line[..length].trim_ascii_end().len(), length, stamp: None }),
+            0 => Self::dated(line).or_else(|| {
+                let (stamp, length) = docker_time(line)?;
+                Some(Self { who: DOCKER_TIME - 1..DOCKER_TIME, length, stamp: Some(stamp) })
+            }),
+            length => {
+                let time = docker_time(&line[length..]);
+                // The space behind the bar is missing where an editor took it off an empty line.
+                let who = 0..line[..length].trim_ascii_end().len();
+                Some(Self { who, length: length + time.map_or(0, |(_, end)| end), stamp: time.map(|(stamp, _)| stamp) })
+            }
         }
     }
 
@@ -50,6 +59,22 @@ impl Carrier {
         };
         Some(Self { who: from..from + length, length: from + length + space, stamp: Some(stamp) })
     }
+}
+
+/// The time that `docker logs --timestamps` puts in front of each line, always with nine digits behind the second (its
+/// `RFC3339NanoFixed`), and the length of it with its space.
+fn docker_time(line: &[u8]) -> Option<(Stamp, usize)> {
+    let fixed = line.get(10) == Some(&b'T')
+        && line.get(DOCKER_TIME - 1) == Some(&b'Z')
+        && line[..DOCKER_TIME].iter().rev().skip(1).take_while(|b| b.is_ascii_digit()).count() == 9;
+    let length = match line.get(DOCKER_TIME) {
+        _ if !fixed => return None,
+        None => DOCKER_TIME,
+        Some(b' ') => DOCKER_TIME + 1,
+        Some(_) => return None,
+    };
+    let (stamp, end) = Stamp::parse(line)?;
+    (end == DOCKER_TIME).then_some((stamp, length))
 }
 
 /// The length of what stands behind a carrier's time: `stderr F` behind an ISO one, `host bot[7]:`.
@@ -150,6 +175,9 @@ mod tests {
             ("Nov 26 04:44:10 nas kernel: Out of memory", "nas kernel:", "Out of memory"),
             ("2026-11-26T04:44:10+00:00 nas.lan bot@1.service[7]: x", "nas.lan bot@1.service[7]:", "x"),
             ("2026-11-26T04:44:10.1+00:00 app[web.1]: x", "app[web.1]:", "x"),
+            ("2026-11-26T04:44:10.118203118Z   File \"a.py\"", "Z", "  File \"a.py\""),
+            ("2026-11-26T04:44:10.118203118Z", "Z", ""),
+            ("bot-1  | 2026-11-26T04:44:10.118203118Z ValueError: x", "bot-1  |", "ValueError: x"),
         ] {
             let carrier = Carrier::of(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
             assert_eq!((&line[carrier.who], &line[carrier.length..]), (who, body), "{line}");
@@ -164,6 +192,9 @@ mod tests {
             "Nov 26 04:44:10 ",
             "2026-11-26T04:44:10Z ERROR bot: x",
             "2026-11-26T04:44:10Z stderr",
+            "2026-11-26T04:44:10.118203Z x",
+            "2026-11-26T04:44:10.118203118+x",
+            "2026-11-26T04:44:10.118203118Zulu",
             "2026-11-26 04:44:10 nas bot[7]: x",
         ] {
             assert_eq!(Carrier::of(line.as_bytes()), None, "{line}");
@@ -179,6 +210,8 @@ mod tests {
         let below = format!("Nov 26 04:44:10 nas bot[7]: a\n{0}b\n{0}  c", " ".repeat(28));
         assert_eq!(whole(&below).as_deref(), Some("a\nb\n  c"));
         assert_eq!(whole("bot-1  | a").as_deref(), Some("a"));
+        let timed = "2026-11-26T04:44:10.118203118Z Traceback:\n2026-11-26T04:44:10.118203119Z   File\n2026-11-26T04:44:10.118203120Z E: x";
+        assert_eq!(whole(timed).as_deref(), Some("Traceback:\n  File\nE: x"));
         for other in ["", "a", "Nov 26 04:44:10 nas bot[7]: a", "bot-1  | a\ndb-1   | b", "bot-1  | a\n b"] {
             assert_eq!(whole(other), None, "{other}");
         }
