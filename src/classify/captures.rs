@@ -115,7 +115,7 @@ fn normal(name: &str, value: &str) -> Option<String> {
         "url" => {
             value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned()
         }
-        "path" | "file_path" => local(unquoted(last_line(value.trim()))),
+        "path" | "file_path" => local(unquoted(before_error(last_line(value.trim())))),
         "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
@@ -128,6 +128,14 @@ fn last_line(value: &str) -> &str {
     let (before, last) = value.rsplit_once("\\n").unwrap_or_default();
     let quoted = ['\'', '"'].into_iter().any(|quote| value.starts_with(quote) && value.ends_with(quote));
     if before.contains(['\'', '"', '[']) && !quoted { last } else { value }
+}
+
+/// What stands before the name of an error: `console.error(path, error)` of Node writes them side by side.
+fn before_error(value: &str) -> &str {
+    let Some((path, last)) = value.rsplit_once(' ') else { return value };
+    let named =
+        ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && last.bytes().all(|b| b.is_ascii_alphanumeric());
+    if named && (path.starts_with('/') || is_drive(path)) { path } else { value }
 }
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
@@ -235,6 +243,10 @@ mod tests {
             ("size", "1,358,822", Some("1358822")),
             ("path", "'/srv/it\\'s \\xe9 \\\\x.mp4'", Some("/srv/it's é \\x.mp4")),
             ("path", "‘a b.mp4’", Some("a b.mp4")),
+            ("path", "/srv/a b.zip Error", Some("/srv/a b.zip")),
+            ("path", "/srv/x TypeError", Some("/srv/x")),
+            ("path", "'/srv/Human Error'", Some("/srv/Human Error")),
+            ("path", "/srv/The Error Room", Some("/srv/The Error Room")),
             ("path", "/srv/plain\\n", Some("/srv/plain\\n")),
             ("path", "\"stderr='[mp4 @ 0x5] bad\\na b.mp4", Some("a b.mp4")),
             ("path", "My Files\\new\\a.mp4", Some("My Files\\new\\a.mp4")),
