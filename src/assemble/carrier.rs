@@ -26,6 +26,10 @@ pub(super) struct Carrier {
 impl Carrier {
     /// The one in front of this line, if there is one.
     pub(super) fn of(line: &[u8]) -> Option<Self> {
+        if let Some(skipped) = priority(line) {
+            let Self { who, length, stamp } = Self::dated(&line[skipped..]).or_else(|| versioned(&line[skipped..]))?;
+            return Some(Self { who: who.start + skipped..who.end + skipped, length: length + skipped, stamp });
+        }
         match supervisor_prefix(line) {
             0 => Self::dated(line).or_else(|| {
                 let (stamp, length) = docker_time(line)?;
@@ -61,6 +65,58 @@ impl Carrier {
     }
 }
 
+/// `1 2026-11-26T04:44:10.118Z host bot 7 ID47 - ` of syslog's protocol (RFC 5424), behind its `<11>`.
+fn versioned(line: &[u8]) -> Option<Carrier> {
+    let (stamp, from) = Stamp::parse(line.strip_prefix(b"1 ")?)?;
+    let from = from + b"1 ".len() + 1;
+    let length = syslog_header(&line[from..])?;
+    Some(Carrier { who: from..from + length.who, length: from + length.whole, stamp: Some(stamp) })
+}
+
+/// How long the fields are that stand behind the time of an RFC 5424 line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyslogHeader {
+    /// Host, program and process.
+    pub who: usize,
+    /// With the message's kind, the structured data and the space behind.
+    pub whole: usize,
+}
+
+/// Reads `host bot 7 ID47 [x@1 a="b"] ` where the time of an RFC 5424 line has ended, and its space.
+#[must_use]
+pub fn syslog_header(text: &[u8]) -> Option<SyslogHeader> {
+    let mut at = 0;
+    let mut ends = [0; 4];
+    for end in &mut ends {
+        let length = text[at..].iter().take(NAME).take_while(|b| b.is_ascii_graphic()).count();
+        if length == 0 || text.get(at + length) != Some(&b' ') {
+            return None;
+        }
+        (*end, at) = (at + length, at + length + 1);
+    }
+    // Structured data: `-`, or `[id a="b"][…]`, in whose values a bracket is escaped.
+    let mut end = at + usize::from(text.get(at) == Some(&b'-'));
+    while text.get(end) == Some(&b'[') {
+        let close = (end..text.len()).find(|&i| text[i] == b']' && text[i - 1] != b'\\')?;
+        end = close + 1;
+    }
+    let space = match text.get(end) {
+        _ if end == at => return None,
+        None => 0,
+        Some(b' ') => 1,
+        Some(_) => return None,
+    };
+    Some(SyslogHeader { who: ends[2], whole: end + space })
+}
+
+/// The length of `<11>` at the start of a line of syslog's: 191 is the highest.
+#[must_use]
+pub fn priority(line: &[u8]) -> Option<usize> {
+    let digits = line.strip_prefix(b"<")?.iter().take(3).take_while(|b| b.is_ascii_digit()).count();
+    let number: u16 = std::str::from_utf8(&line[1..=digits]).ok()?.parse().ok()?;
+    (line.get(digits + 1) == Some(&b'>') && number < 192).then_some(digits + 2)
+}
+
 /// The time that `docker logs --timestamps` puts in front of each line, always with nine digits behind the second (its
 /// `RFC3339NanoFixed`), and the length of it with its space.
 fn docker_time(line: &[u8]) -> Option<(Stamp, usize)> {
@@ -75,6 +131,12 @@ fn docker_time(line: &[u8]) -> Option<(Stamp, usize)> {
     };
     let (stamp, end) = Stamp::parse(line)?;
     (end == DOCKER_TIME).then_some((stamp, length))
+}
+
+/// How many bytes of the line its carrier takes.
+#[must_use]
+pub fn carrier_length(line: &[u8]) -> usize {
+    Carrier::of(line).map_or(0, |carrier| carrier.length)
 }
 
 /// The length of what stands behind a carrier's time: `stderr F` behind an ISO one, `host bot[7]:`.
@@ -178,6 +240,10 @@ mod tests {
             ("2026-11-26T04:44:10.118203118Z   File \"a.py\"", "Z", "  File \"a.py\""),
             ("2026-11-26T04:44:10.118203118Z", "Z", ""),
             ("bot-1  | 2026-11-26T04:44:10.118203118Z ValueError: x", "bot-1  |", "ValueError: x"),
+            ("<11>Nov 26 04:44:10 nas bot[7]: x", "nas bot[7]:", "x"),
+            ("<11>1 2026-11-26T04:44:10.118Z nas bot 7 ID1 - x", "nas bot 7", "x"),
+            ("<165>1 2026-11-26T04:44:10Z nas bot - - [a@1 b=\"[1\\]\"][c] x", "nas bot -", "x"),
+            ("<11>1 2026-11-26T04:44:10Z nas bot 7 - -", "nas bot 7", ""),
         ] {
             let carrier = Carrier::of(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
             assert_eq!((&line[carrier.who], &line[carrier.length..]), (who, body), "{line}");
@@ -195,6 +261,12 @@ mod tests {
             "2026-11-26T04:44:10.118203Z x",
             "2026-11-26T04:44:10.118203118+x",
             "2026-11-26T04:44:10.118203118Zulu",
+            "<192>Nov 26 04:44:10 nas bot[7]: x",
+            "<11>",
+            "<b>Nov 26 04:44:10 nas bot[7]: x",
+            "<11>1 2026-11-26T04:44:10Z nas bot 7 ID1 x",
+            "<11>1 2026-11-26T04:44:10Z nas bot 7 ID1 [a",
+            "<11>1 2026-11-26T04:44:10Z nas",
             "2026-11-26 04:44:10 nas bot[7]: x",
         ] {
             assert_eq!(Carrier::of(line.as_bytes()), None, "{line}");

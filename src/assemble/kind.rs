@@ -7,6 +7,8 @@ use super::{Stamp, docker};
 
 /// How much of a JSON object is looked at for a logger's keys.
 const JSON_HEAD: usize = 160;
+/// How far the level is from the start where rich leaves out a time: `[10:00:00] ` or `[11/26/26 10:00:00] `.
+const RICH: Range<usize> = 10..21;
 /// The longest `[name]` at the start of a line that is taken for a tag.
 const TAG: usize = 40;
 
@@ -66,7 +68,7 @@ impl<'a> Line<'a> {
 fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
     let Some(&first) = body.first() else { return (Kind::Blank, None) };
     if first == b' ' || first == b'\t' {
-        if is_pretty(body) {
+        if is_pretty(body) || is_rich(body) {
             return (Kind::Start, None);
         }
         let blank = body.iter().all(|b| b.is_ascii_whitespace());
@@ -136,6 +138,13 @@ fn leveled_stamp(body: &[u8]) -> Option<Stamp> {
         return None;
     }
     Stamp::parse(&body[word + gap..]).map(|(stamp, _)| stamp)
+}
+
+/// rich of Python writes its time only when it changed: what has the same stands below it, the level first.
+fn is_rich(body: &[u8]) -> bool {
+    let gap = body.iter().take(RICH.end).take_while(|b| **b == b' ').count();
+    let levels = [&b"DEBUG    "[..], b"INFO     ", b"WARNING  ", b"ERROR    ", b"CRITICAL "];
+    RICH.contains(&gap) && levels.iter().any(|level| body[gap..].starts_with(level))
 }
 
 /// pretty_env_logger's ` ERROR teloxide::error_handlers > …`, whose space is no indentation.

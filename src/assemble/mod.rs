@@ -9,7 +9,7 @@ mod kind;
 mod stamp;
 
 pub use around::{begins_event, first_cut, last_cut, line_start, next_line};
-pub use carrier::{carried_by, supervisor_prefix, uncarried};
+pub use carrier::{carried_by, carrier_length, priority, supervisor_prefix, syslog_header, uncarried};
 pub use docker::{DOCKER, docker_line};
 pub use stamp::Stamp;
 

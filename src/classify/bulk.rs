@@ -14,11 +14,12 @@ use std::collections::VecDeque;
 use super::event::{self, Part};
 use super::file::{Entry, Kind};
 use super::plain::{changed_texts, is_literal, plain};
-use super::rules::{first, hit};
+use super::rules::{first, hit_in, spoken};
+use super::said::Said;
 use super::scan::{Find, Scanner};
 use super::simd::Way;
 use super::table::Scratch;
-use super::{Hit, Rules, captures};
+use super::{Hit, Rules};
 use crate::assemble::{
     Assembler, LINE_BYTES, Limits, RawEvent, begins_event, first_cut, last_cut, line_start, next_line,
     supervisor_prefix,
@@ -267,7 +268,7 @@ impl<'r> Bulk<'r> {
         let marks_change = |find: &Find| (self.own..self.words).contains(&find.text);
         let whole = memchr::memchr(b'\n', line).is_none() && line.first() != Some(&0) && line.len() <= LINE_BYTES;
         if whole && self.want == Want::Hits && finds.iter().all(marks_change) && is_literal(line) {
-            // An object with a message, but no text of a rule.
+            // A line of fields, but no text of a rule.
             return Ok(());
         }
         let changed = finds.iter().any(marks_change);
@@ -310,7 +311,7 @@ impl<'r> Bulk<'r> {
             let marked = finds.iter().any(|find| find.text >= self.own);
             marked && event::reads_like_error(line, &[Part::of_line(line)])
         };
-        self.tell(winner, reads_like_error, line, |line_number, class, hit| {
+        self.tell(winner, reads_like_error, line, &[], |line_number, class, hit| {
             take(Found { offset, line: line_number, lines: 1, text: line, class, hit })
         })
     }
@@ -323,12 +324,16 @@ impl<'r> Bulk<'r> {
         let text = plain(&event.text);
         let (rules, scanner, scratch) = (self.rules, &self.scanner, &mut self.scratch);
         let mut finds = Vec::new();
-        let winner = first(event::parts(&text), |part, take| {
+        let mut matching = |part: &Part<'_>, take: &mut dyn FnMut(&'r Entry) -> bool| {
             scanner.finds(part.line, &mut finds);
             rules.rules.matching(part, 0, &finds, scratch, take);
-        });
+        };
+        let winner = first(event::parts(&text), |part, take| matching(part, take));
+        let told = winner.as_ref().and_then(|_| event::told(&text));
+        let by_person = told.is_some_and(|told| spoken(&told, |take| matching(&told, take)).is_some());
+        let winner = winner.filter(|_| !by_person);
         let reads_like_error = || event::looks_like_error(&event.text);
-        self.tell(winner, reads_like_error, &text, |line, class, hit| {
+        self.tell(winner, reads_like_error, &text, &text.said, |line, class, hit| {
             take(Found { offset: event.offset, line, lines: event.lines, text: &event.text, class, hit })
         })
     }
@@ -339,23 +344,18 @@ impl<'r> Bulk<'r> {
         winner: Option<(&Entry, Part<'_>)>,
         reads_like_error: impl Fn() -> bool,
         text: &[u8],
+        said: &[Said],
         take: impl FnOnce(u64, Option<Class>, Option<Hit>) -> Result<(), E>,
     ) -> Result<(), E> {
         match winner.map(|(entry, part)| (entry.kind, entry, part)) {
             Some((Kind::Rule { class, .. }, entry, part)) => {
-                let hit = (self.want == Want::Hits).then(|| hit(entry, &part)).flatten();
-                take(self.line_number(), Some(class), hit.map(|hit| whole(hit, text)))
+                let hit = (self.want == Want::Hits).then(|| hit_in(entry, &part, text, said)).flatten();
+                take(self.line_number(), Some(class), hit)
             }
             _ if self.want == Want::Classes && reads_like_error() => take(self.line_number(), None, None),
             _ => Ok(()),
         }
     }
-}
-
-/// With what stands around the words that the rule reads.
-fn whole(mut hit: Hit, event: &[u8]) -> Hit {
-    captures::fill(&mut hit.captures, hit.class, event);
-    hit
 }
 
 /// Adds a find for every line that is longer than what is kept of one, in the order of the lines.
@@ -518,7 +518,7 @@ mod tests {
             text.splice(at..at, noise);
             let plain = plain(&text);
             let rule = |winner: Option<(&super::super::file::Entry, Part<'_>)>| winner.map(|(entry, _)| entry.id.clone());
-            let expected = rule(RULES.winner_plainly(event::parts(&plain)).filter(|(entry, _)| entry.kind != Kind::Ignore));
+            let expected = rule(RULES.winner_plainly(&plain).filter(|(entry, _)| entry.kind != Kind::Ignore));
             prop_assert_eq!(RULES.classify(&text).map(|hit| hit.rule), expected);
         }
 

@@ -6,6 +6,7 @@ mod paths;
 mod waits;
 
 use super::pattern::Pattern;
+use super::said::Said;
 use crate::vocab::{Captures, Class};
 use amounts::{amount, percentage};
 use waits::{seconds, until};
@@ -78,20 +79,22 @@ pub(super) fn read(pattern: &Pattern, text: &[u8]) -> Captures {
     out
 }
 
-/// What the whole event says when the rule's part did not: the only URL in it, the only path where the class is one of local
-/// files, and how long to wait.
+/// What the whole event says when the rule's part did not: the only URL in it or the one in a field of its own, the only path, in it or in a
+/// sentence of it, where the class is one of local files, and how long to wait.
 ///
 /// Many rules win on the exception while the URL, or the file, stands in the line before the traceback.
-pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8]) {
+pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[Said]) {
     let event = &event[..event.len().min(MAX_EVENT)];
+    let said = said.iter().map(|said| &said.text[..said.text.len().min(MAX_EVENT)]);
     if is_local(class)
         && !captures.contains_key("path")
-        && let Some(path) = paths::only(event).and_then(|path| normal("path", &path))
+        && let Some(path) =
+            std::iter::once(event).chain(said).find_map(paths::only).and_then(|path| normal("path", &path))
     {
         captures.insert("path".into(), path);
     }
     if !captures.contains_key("url")
-        && let Some(url) = links::only(event).and_then(|url| normal("url", &url))
+        && let Some(url) = links::only(event).or_else(|| links::field(event)).and_then(|url| normal("url", &url))
     {
         captures.insert("url".into(), url);
     }
@@ -287,7 +290,7 @@ mod tests {
     fn an_event_fills_in_what_its_rule_left_out() {
         let filled = |before: &[(&str, &str)], event: &str| {
             let mut captures: Captures = before.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            fill(&mut captures, Class::DiskFull, event.as_bytes());
+            fill(&mut captures, Class::DiskFull, event.as_bytes(), &[]);
             captures.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
         };
         let event = "ERROR - failed https://a.example/v.mp4\nTraceback (most recent call last):\nTimeoutError\n";
@@ -299,7 +302,7 @@ mod tests {
         assert_eq!(filled(&[("path", "b.mp4")], "failed to save /srv/in/a.mp4"), "path=b.mp4");
         assert_eq!(filled(&[], "nothing of the kind"), "");
         let mut captures = Captures::new();
-        fill(&mut captures, Class::Timeout, b"/srv/in/a.mp4 timed out");
+        fill(&mut captures, Class::Timeout, b"/srv/in/a.mp4 timed out", &[]);
         assert!(captures.is_empty(), "what timed out is not of this machine");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A traceback of 140 lines is decided by its last exception, not by the source lines it quotes. So rules are asked
 //! about *parts*, in this order: the cause, the earlier exceptions of the chain, what was logged before the
-//! traceback. Every other event is one part, but for a logger's JSON object, whose message is asked about behind it.
+//! traceback. Every other event is one part, but for a line of fields (JSON, `level=… msg="…"`): what its strings say of a cause, and its
+//! message, are asked about behind it.
 
 use std::cell::OnceCell;
 use std::sync::LazyLock;
@@ -10,8 +11,9 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
-use super::plain::{Plain, Said, plain};
+use super::plain::{Plain, plain};
 use super::prefix::{Prefix, prefix};
+use super::said::Said;
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
 const MAX_CHAIN: usize = 8;
@@ -65,7 +67,7 @@ pub fn level(text: &[u8]) -> Option<Level> {
 pub(super) enum Place {
     /// All of it.
     Whole,
-    /// The message in a logger's JSON object.
+    /// A string in a line of fields: why something failed, or the message.
     Said,
     /// The exception that ended it.
     Cause,
@@ -73,6 +75,8 @@ pub(super) enum Place {
     Chain,
     /// What was logged before the traceback.
     Head,
+    /// What a quiet event begins with, asked whether a person wrote it.
+    Told,
 }
 
 impl Place {
@@ -80,10 +84,11 @@ impl Place {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Whole => "the event",
-            Self::Said => "the message in the JSON object",
+            Self::Said => "a field of the line",
             Self::Cause => "the last exception",
             Self::Chain => "an earlier exception",
             Self::Head => "the line before the traceback",
+            Self::Told => "the message of a quiet event",
         }
     }
 }
@@ -108,8 +113,8 @@ impl<'a> Part<'a> {
         Self::new(Place::Whole, line.trim_ascii_end())
     }
 
-    /// A message, as loud as it says itself, else as its object.
-    fn said(place: Place, said: &'a Said) -> Self {
+    /// A string, as loud as it says itself, else as its line.
+    pub(super) fn said(place: Place, said: &'a Said) -> Self {
         let part = Self::new(place, &said.text);
         let Prefix { length, level } = prefix(part.line);
         Self { prefix: Prefix { length, level: level.or(said.level) }.into(), ..part }
@@ -118,7 +123,7 @@ impl<'a> Part<'a> {
     fn prefix(&self) -> Prefix {
         *self.prefix.get_or_init(|| match self.place {
             Place::Cause | Place::Chain => Prefix { length: 0, level: Some(Level::Error) },
-            Place::Whole | Place::Said | Place::Head => prefix(self.line),
+            Place::Whole | Place::Said | Place::Head | Place::Told => prefix(self.line),
         })
     }
 
@@ -141,12 +146,19 @@ pub(super) fn build(pattern: &str) -> Option<Regex> {
 /// The parts of an event, the deciding one first; never empty.
 pub(super) fn parts<'a>(plain: &'a Plain<'_>) -> Vec<Part<'a>> {
     let mut parts = stretches(plain);
-    if let Some(said) = &plain.said {
-        // Last: `fetch failed` says less than the field with the error.
-        let place = if parts.len() == 1 { Place::Said } else { Place::Head };
-        parts.push(Part::said(place, said));
-    }
+    // `fetch failed` says less than the field with the error, and a rule made for the whole line more than both.
+    let place = if parts.len() == 1 { Place::Said } else { Place::Head };
+    parts.extend(plain.said.iter().map(|said| Part::said(place, said)));
     parts
+}
+
+/// The message of a quiet event of several parts. When a person wrote it, nothing in the event is a fault, whatever stands in a field or
+/// reads like a traceback.
+pub(super) fn told<'a>(plain: &'a Plain<'_>) -> Option<Part<'a>> {
+    let message = plain.said.iter().find(|said| said.is_message).map(|said| Part::said(Place::Told, said));
+    let head = || stretches(plain).into_iter().find(|part| part.place == Place::Head);
+    let part = message.or_else(|| head().map(|head| Part::new(Place::Told, head.line)))?;
+    part.level().is_some_and(|level| level <= Level::Info).then_some(part)
 }
 
 fn stretches(text: &[u8]) -> Vec<Part<'_>> {
@@ -234,7 +246,7 @@ pub(super) fn reads_like_error(text: &[u8], parts: &[Part<'_>]) -> bool {
             memchr::memmem::find(text, HEADER).is_some() || memchr::memmem::find(text, CAUSED_BY).is_some()
         }
         Place::Chain => false,
-        Place::Whole | Place::Said | Place::Head => {
+        Place::Whole | Place::Said | Place::Head | Place::Told => {
             part.level() == Some(Level::Error)
                 || part.message().starts_with(HEADER)
                 || COMPLAINT.as_ref().is_some_and(|words| words.is_match(part.message()))

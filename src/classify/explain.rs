@@ -1,5 +1,6 @@
 //! Tells which rule claims an event and why the others do not. Pure.
 
+use super::event::Place;
 use super::file::{Entry, Kind};
 use super::plain::plain;
 use super::{Rules, captures, event};
@@ -69,8 +70,14 @@ impl Rules {
     #[must_use]
     pub fn explain(&self, text: &[u8]) -> Explanation {
         let plain = plain(text);
-        let parts = event::parts(&plain);
-        let winner = self.winner_plainly(parts.clone()).map(|(entry, part)| (entry.id.clone(), part.place));
+        let mut parts = event::parts(&plain);
+        let winner = self.winner_plainly(&plain).map(|(entry, part)| {
+            let found = (entry.id.clone(), part.place);
+            if part.place == Place::Told {
+                parts.insert(0, part);
+            }
+            found
+        });
         let mut claims = Vec::new();
         for part in &parts {
             self.rules.matching_plainly(part, &mut |entry| {

@@ -80,7 +80,7 @@ impl On {
         match self {
             Self::Any => true,
             Self::Cause => matches!(place, Place::Whole | Place::Cause),
-            Self::Head => matches!(place, Place::Whole | Place::Head),
+            Self::Head => matches!(place, Place::Whole | Place::Head | Place::Told),
         }
     }
 }

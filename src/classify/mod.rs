@@ -23,6 +23,7 @@ mod pattern;
 mod plain;
 mod prefix;
 mod rules;
+mod said;
 mod samples;
 mod scan;
 mod search;

@@ -6,24 +6,18 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::event::{Level, build};
+use super::event::build;
 use super::literal::Literal;
-use super::prefix::{MESSAGE_KEYS, object, prefix, string_end};
+use super::prefix::string_end;
+use super::said::{self, Said, said};
 use crate::assemble::{DOCKER, docker_line, uncarried};
 
 /// An event as its program meant it.
 #[derive(Debug)]
 pub(super) struct Plain<'a> {
     text: Cow<'a, [u8]>,
-    pub(super) said: Option<Said>,
-}
-
-/// The message in a logger's JSON object.
-#[derive(Debug)]
-pub(super) struct Said {
-    pub(super) text: Vec<u8>,
-    /// How loud the object says it is.
-    pub(super) level: Option<Level>,
+    /// Why something failed, then the message.
+    pub(super) said: Vec<Said>,
 }
 
 impl Deref for Plain<'_> {
@@ -63,18 +57,6 @@ fn contained(text: &[u8]) -> Option<Vec<u8>> {
     Some(lines?.join(&b'\n'))
 }
 
-/// What a line says that is, behind time and host, an object with a message.
-fn said(line: &[u8]) -> Option<Said> {
-    let line = line.trim_ascii_end();
-    if !line.ends_with(b"}") || memchr::memchr(b'\n', line).is_some() {
-        return None;
-    }
-    let object = object(&line[prefix(line).length..])?;
-    let text = serde_json::from_slice::<String>(object.message?).ok()?;
-    let text = text.trim_end();
-    (!text.is_empty()).then(|| Said { text: text.as_bytes().to_vec(), level: object.level })
-}
-
 /// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
 fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr(b'\\', line)?;
@@ -95,8 +77,7 @@ const ESCAPED: [&[u8]; 4] = [br"Traceback (most recent call last):\n", br"\n    
 pub(super) fn changed_texts() -> impl Iterator<Item = Literal> {
     // A colour may stand inside a text that a rule needs.
     let colours = b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]));
-    let keys = MESSAGE_KEYS.iter().map(|key| Literal::exact(format!("\"{key}\"").as_bytes()));
-    colours.chain([DOCKER].into_iter().chain(ESCAPED).map(Literal::exact)).chain(keys)
+    colours.chain([DOCKER].into_iter().chain(ESCAPED).map(Literal::exact)).chain(said::texts())
 }
 
 /// Whether [`plain`] leaves every byte of this line where rules look for theirs: nothing in it is escaped, coloured or contained.

@@ -9,10 +9,11 @@ mod time;
 mod words;
 
 use super::event::Level;
-use crate::assemble::carried_by;
+use crate::assemble::{carried_by, priority, supervisor_prefix, syslog_header};
 use fields::fields;
-pub(super) use fields::{MESSAGE_KEYS, object, string_end};
-use level::{Around, Found, level, level_end, level_word};
+pub(super) use fields::{CAUSE_KEYS, MESSAGE_KEYS, Object, string_end};
+pub(super) use level::level_word;
+use level::{Around, Found, level, level_end};
 use time::stamp;
 use words::{
     Sep, blanks, boxed, is_compound, is_exception, is_file, is_name, is_speech, is_word, letters, name_length,
@@ -51,7 +52,7 @@ pub(super) struct Head {
 /// What stands in front of the message of this line (or of the first one).
 pub(super) fn prefix(text: &[u8]) -> Prefix {
     let text = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
-    let mut out = Prefix { length: crate::assemble::supervisor_prefix(text), level: None };
+    let mut out = syslog(text).unwrap_or(Prefix { length: supervisor_prefix(text), level: None });
     for _ in 0..MAX_HEADS {
         let rest = &text[out.length..];
         let Some(head) = fields(rest).or_else(|| head(rest)) else { break };
@@ -62,6 +63,17 @@ pub(super) fn prefix(text: &[u8]) -> Prefix {
         }
     }
     out
+}
+
+/// `<11>` of syslog, with the rest of its header where that is RFC 5424's. The number is no level: a program's output has the same
+/// whatever it says.
+fn syslog(text: &[u8]) -> Option<Prefix> {
+    let mut length = priority(text)?;
+    if let Some(rest) = text[length..].strip_prefix(b"1 ") {
+        let time = stamp(rest).filter(|time| rest.get(*time) == Some(&b' '))? + 1;
+        length += 2 + time + syslog_header(&rest[time..])?.whole;
+    }
+    Some(Prefix { length, level: None })
 }
 
 fn head(text: &[u8]) -> Option<Head> {

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
-use super::event::{self, Part};
+use super::event::{self, Part, Place};
 use super::file::{self, Content, Entry, Kind, Problem, RuleSource};
 use super::plain::{Plain, plain};
+use super::said::Said;
 use super::search::{Search, Searched};
 use super::table::{Scratch, Table};
 use super::{Hit, Signal, SignalKind, captures};
@@ -154,26 +155,25 @@ impl Rules {
         let text = plain(text);
         let (parts, mut scratch) = (parts(&text), Scratch::default());
         let signal = self.told(&parts, &mut scratch);
-        let mut hit = self.winner(&parts, &mut scratch).and_then(|(entry, part)| hit(entry, part));
-        if let Some(hit) = &mut hit {
-            captures::fill(&mut hit.captures, hit.class, &text);
-        }
+        let hit =
+            self.winner(&text, &parts, &mut scratch).and_then(|(entry, part)| hit_in(entry, part, &text, &text.said));
         (signal, hit)
     }
 
     /// What the first rule that claims the event says of it.
     #[must_use]
     pub fn classify(&self, text: &[u8]) -> Option<Hit> {
-        let mut hit = self.claim(text)?;
-        captures::fill(&mut hit.captures, hit.class, &plain(text));
-        Some(hit)
+        let text = plain(text);
+        let parts = parts(&text);
+        let (entry, part) = self.winner(&text, &parts, &mut Scratch::default())?;
+        hit_in(entry, part, &text, &text.said)
     }
 
     /// The same with what the rule itself reads out, and nothing that only stands around it.
     pub(super) fn claim(&self, text: &[u8]) -> Option<Hit> {
         let text = plain(text);
         let parts = parts(&text);
-        let (entry, part) = self.winner(&parts, &mut Scratch::default())?;
+        let (entry, part) = self.winner(&text, &parts, &mut Scratch::default())?;
         hit(entry, part)
     }
 
@@ -196,20 +196,29 @@ impl Rules {
     /// The first rule, part by part; rules marked `fallback` only when no other claims any part.
     fn winner<'t, 'p, 'a>(
         &'t self,
+        plain: &Plain<'_>,
         parts: &'p [Searched<'a>],
         scratch: &mut Scratch,
     ) -> Option<(&'t Entry, &'p Part<'a>)> {
         let mut finds = Vec::new();
-        let won = first(parts, |searched, take| {
+        let mut matching = |searched: &Searched<'_>, take: &mut dyn FnMut(&'t Entry) -> bool| {
             self.search().for_rules(searched, &mut finds);
             self.rules.matching(&searched.part, 0, &finds, scratch, take);
-        });
-        won.map(|(entry, searched)| (entry, &searched.part))
+        };
+        let (entry, searched) = first(parts, |searched, take| matching(searched, take))?;
+        let told = event::told(plain).map(Searched::new);
+        let by_person = told.as_ref().is_some_and(|told| spoken(&told.part, |take| matching(told, take)).is_some());
+        (!by_person).then_some((entry, &searched.part))
     }
 
     /// The same, asking every pattern about every part.
-    pub(super) fn winner_plainly<'t, 'a>(&'t self, parts: Vec<Part<'a>>) -> Option<(&'t Entry, Part<'a>)> {
-        first(parts, |part, take| self.rules.matching_plainly(part, take))
+    pub(super) fn winner_plainly<'t, 'a>(&'t self, plain: &'a Plain<'_>) -> Option<(&'t Entry, Part<'a>)> {
+        let won = first(event::parts(plain), |part, take| self.rules.matching_plainly(part, take))?;
+        let told = event::told(plain).and_then(|told| {
+            let ignore = spoken(&told, |take| self.rules.matching_plainly(&told, take))?;
+            Some((ignore, told))
+        });
+        told.or(Some(won))
     }
 
     fn told(&self, parts: &[Searched<'_>], scratch: &mut Scratch) -> Option<Signal> {
@@ -315,11 +324,43 @@ pub(super) fn first<'t, 'a, P: Borrow<Part<'a>>>(
     fallback
 }
 
+/// What claims the part as the words of a person: an ignore of their pack, before anything else.
+pub(super) fn spoken<'t>(
+    part: &Part<'_>,
+    matching: impl FnOnce(&mut dyn FnMut(&'t Entry) -> bool),
+) -> Option<&'t Entry> {
+    let mut first = None;
+    matching(&mut |entry| {
+        if entry.objection(part).is_some() {
+            return true;
+        }
+        first = (entry.kind == Kind::Ignore && entry.pack == CHAT).then_some(entry);
+        false
+    });
+    first
+}
+
 /// What the entry says of the part that it claims; an ignore says nothing.
 pub(super) fn hit(entry: &Entry, part: &Part<'_>) -> Option<Hit> {
     let Kind::Rule { class, severity } = entry.kind else { return None };
     let captures = captures::read(&entry.pattern, entry.sees(part));
     Some(Hit { rule: entry.id.clone(), class, severity, captures })
+}
+
+/// The same with what stands around the words that the rule reads, and what it reads in the sentences of a line that it claims as a
+/// whole: there nothing is escaped.
+pub(super) fn hit_in(entry: &Entry, part: &Part<'_>, event: &[u8], said: &[Said]) -> Option<Hit> {
+    let mut hit = hit(entry, part)?;
+    if part.place == Place::Whole {
+        for said in said {
+            let read = captures::read(&entry.pattern, entry.sees(&Part::said(Place::Said, said)));
+            for (name, value) in read {
+                hit.captures.entry(name).or_insert(value);
+            }
+        }
+    }
+    captures::fill(&mut hit.captures, hit.class, event, said);
+    Some(hit)
 }
 
 /// How far behind a pack comes: behind every pack that needs it.

@@ -186,7 +186,7 @@ impl Rules {
     /// The entry that claims the event, an `[[ignore]]` too.
     fn claimed_plainly(&self, text: &[u8]) -> Option<&Entry> {
         let plain = plain(text);
-        self.winner_plainly(super::event::parts(&plain)).map(|(entry, _)| entry)
+        self.winner_plainly(&plain).map(|(entry, _)| entry)
     }
 }
 

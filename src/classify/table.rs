@@ -146,7 +146,7 @@ impl Table {
         }
         let ignores = &index.slow_ignores;
         // An ignore that claims one part of a traceback speaks for all of it, whether a rule wants that part or not.
-        let whole = part.place == Place::Whole;
+        let whole = matches!(part.place, Place::Whole | Place::Said);
         if candidates.is_empty() && index.slow.is_empty() && (whole || ignores.is_empty()) {
             return;
         }

@@ -67,6 +67,20 @@ pub(super) fn only(event: &[u8]) -> Option<String> {
     found.map(str::to_owned)
 }
 
+/// The URL in a field of that name, of an object or of `url=…`: what failed, where the message names others.
+pub(super) fn field(event: &[u8]) -> Option<String> {
+    let from = KEYS.iter().find_map(|key| Some(memchr::memmem::find(event, key)? + key.len()))?;
+    let rest = &event[from..];
+    let gap = rest.iter().take_while(|b| b" :\"".contains(b)).count();
+    let scheme = rest[gap..].iter().take(6).take_while(|b| b.is_ascii_alphanumeric()).count();
+    let at = from + gap + scheme;
+    let url = event[at..].starts_with(b"://").then(|| link(event, at)).flatten()?;
+    (!is_help(url)).then(|| url.to_owned())
+}
+
+/// What stands before the URL in such a field.
+const KEYS: [&[u8]; 3] = [b"\"url\"", b"\"uri\"", b" url="];
+
 /// The URL round the `://` at this place.
 fn link(event: &[u8], at: usize) -> Option<&str> {
     let letters = event[..at].iter().rev().take(6).take_while(|b| b.is_ascii_alphanumeric()).count();
@@ -145,6 +159,19 @@ fn is_help(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_urls_the_field_tells() {
+        for (event, want) in [
+            (r#"{"url": "http://a.example/1", "error": "x http://a.example/2"}"#, Some("http://a.example/1")),
+            ("level=error url=http://a.example/1 err=\"x http://a.example/2\"", Some("http://a.example/1")),
+            (r#"{"url":null,"error":"http://a.example/2"}"#, None),
+            (r#"{"urls":["http://a.example/2"]}"#, None),
+            ("", None),
+        ] {
+            assert_eq!(field(event.as_bytes()).as_deref(), want, "{event}");
+        }
+    }
 
     #[test]
     fn the_only_url_is_found() {

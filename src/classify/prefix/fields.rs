@@ -1,5 +1,7 @@
 //! Finds level and message in lines that are fields: a JSON object, `time=… level=… msg=…`. Pure.
 
+use std::ops::Range;
+
 use super::super::event::Level;
 use super::Head;
 use super::level::level_word;
@@ -40,16 +42,50 @@ fn is_time(key: &[u8]) -> bool {
 }
 
 /// The fields in which loggers put their message, the surest first: structlog's `event`, CLEF's `@m` and `@mt`, journald's
-/// `MESSAGE`, GELF's `short_message`.
-pub(in crate::classify) const MESSAGE_KEYS: [&str; 7] =
-    ["message", "msg", "MESSAGE", "short_message", "@m", "@mt", "event"];
+/// `MESSAGE`, GELF's `short_message`, Google's `textPayload`, Fluent's `log`.
+pub(in crate::classify) const MESSAGE_KEYS: [&str; 9] =
+    ["message", "msg", "MESSAGE", "short_message", "@m", "@mt", "event", "textPayload", "log"];
 
-/// What a JSON object says that a logger wrote.
+/// The fields in which loggers and programs put why something failed: a string, or an object with a message (pino,
+/// Google).
+pub(in crate::classify) const CAUSE_KEYS: [&str; 11] = [
+    "error",
+    "err",
+    "exception",
+    "cause",
+    "reason",
+    "error_message",
+    "errorMessage",
+    "error.message",
+    "exception.message",
+    "@x",
+    "jsonPayload",
+];
+
+/// How many causes of one line are looked at.
+const MAX_CAUSES: usize = 4;
+
+/// What a line of fields says that a logger wrote. Strings stand here with quotes and escapes.
 #[derive(Default)]
 pub(in crate::classify) struct Object<'a> {
     pub(in crate::classify) level: Option<Level>,
-    /// The string of its message, with quotes and escapes.
     pub(in crate::classify) message: Option<&'a [u8]>,
+    /// Why something failed.
+    pub(in crate::classify) causes: Vec<&'a [u8]>,
+}
+
+impl<'a> Object<'a> {
+    /// What a line of fields says: an object that is all of the text and has a level or a time, as those of loggers have, or
+    /// `level=… msg="…"`.
+    pub(in crate::classify) fn of(text: &'a [u8]) -> Option<Self> {
+        if text.starts_with(b"{") { object(text) } else { pairs(text) }
+    }
+
+    fn add(&mut self, key: &[u8], value: &'a [u8]) {
+        if self.causes.len() < MAX_CAUSES && CAUSE_KEYS.iter().any(|name| name.as_bytes() == key) {
+            self.causes.push(value);
+        }
+    }
 }
 
 /// The level of a JSON object that a logger wrote.
@@ -64,8 +100,7 @@ fn json(text: &[u8]) -> Option<Head> {
     level.map(|level| Head { length: 0, level: Some(level), more: false })
 }
 
-/// What an object says that is all of the text and has a level or a time, as those of loggers have.
-pub(in crate::classify) fn object(text: &[u8]) -> Option<Object<'_>> {
+fn object(text: &[u8]) -> Option<Object<'_>> {
     let (mut object, mut dated, mut rank) = (Object::default(), false, usize::MAX);
     let end = walk(text, |key, at| {
         dated |= is_time(key);
@@ -75,6 +110,13 @@ pub(in crate::classify) fn object(text: &[u8]) -> Option<Object<'_>> {
         let known = MESSAGE_KEYS.iter().take(rank).position(|name| name.as_bytes() == key);
         if let (Some(known), Some(words)) = (known, string(text, at)) {
             (rank, object.message) = (known, Some(&text[at..at + words.len() + 2]));
+        } else if let Some(words) = string(text, at) {
+            object.add(key, &text[at..at + words.len() + 2]);
+        } else if text.get(at) == Some(&b'{') {
+            walk(&text[at..], |inner, from| {
+                let words = if inner == b"message" { string(text, at + from) } else { None };
+                words.inspect(|words| object.add(key, &text[at + from..at + from + words.len() + 2])).is_some()
+            });
         }
         false
     })?;
@@ -164,11 +206,52 @@ fn value_length(text: &[u8]) -> Option<usize> {
 /// logrus, slog and others: `time="…" level=warning msg="…"`. The message is the last field's value, else it begins at
 /// the field: the quotes of those behind it must not be taken for each other.
 fn logfmt(text: &[u8]) -> Option<Head> {
+    let (mut level, mut message) = (None, None);
+    let at = walk_pairs(text, |key, pair| {
+        if is_level(key) {
+            level = level.or_else(|| level_word(&text[pair.value.clone()]));
+        } else if matches!(key, b"msg" | b"message") && message.is_none() {
+            let last = text[pair.end..].trim_ascii().is_empty();
+            message = Some(if last { pair.value.start } else { pair.at });
+        }
+    })?;
+    level?;
+    // Without a field for it the message is what follows the fields.
+    Some(Head { length: message.unwrap_or(at), level, more: false })
+}
+
+/// What such a line says in strings.
+fn pairs(text: &[u8]) -> Option<Object<'_>> {
+    let mut object = Object::default();
+    walk_pairs(text, |key, pair| {
+        let whole = pair.value.start.saturating_sub(1)..pair.value.end + 1;
+        if is_level(key) {
+            object.level = object.level.or_else(|| level_word(&text[pair.value.clone()]));
+        } else if text.get(whole.start) == Some(&b'"') && text.get(pair.value.end) == Some(&b'"') {
+            if matches!(key, b"msg" | b"message") && object.message.is_none() {
+                object.message = Some(&text[whole]);
+            } else {
+                object.add(key, &text[whole]);
+            }
+        }
+    })?;
+    object.level.is_some().then_some(object)
+}
+
+/// One `key=value`: where it begins, its value without quotes, where it ends.
+struct Pair {
+    at: usize,
+    value: Range<usize>,
+    end: usize,
+}
+
+/// Shows each pair of a line of them; where the last one ended, blanks included.
+fn walk_pairs(text: &[u8], mut show: impl FnMut(&[u8], Pair)) -> Option<usize> {
     let starts = [&b"time="[..], b"ts=", b"t=", b"level=", b"lvl=", b"caller="];
     if !starts.iter().any(|start| text.starts_with(start)) {
         return None;
     }
-    let (mut at, mut level, mut message) = (0, None, None);
+    let mut at = 0;
     for _ in 0..MAX_FIELDS {
         let rest = &text[at..];
         let key = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"_.@-".contains(b)).count();
@@ -183,17 +266,11 @@ fn logfmt(text: &[u8]) -> Option<Head> {
             None => &text[from..from + text[from..].iter().take_while(|b| **b != b' ').count()],
         };
         let end = (from + value.len() + 2 * usize::from(quoted)).min(text.len());
-        if is_level(&rest[..key]) {
-            level = level.or_else(|| level_word(value));
-        } else if matches!(&rest[..key], b"msg" | b"message") && message.is_none() {
-            let last = text[end..].trim_ascii().is_empty();
-            message = Some(if last { from + usize::from(quoted) } else { at });
-        }
+        let start = from + usize::from(quoted);
+        show(&rest[..key], Pair { at, value: start..start + value.len(), end });
         at = end + blanks(&text[end..]);
     }
-    level?;
-    // Without a field for it the message is what follows the fields.
-    Some(Head { length: message.unwrap_or(at), level, more: false })
+    Some(at)
 }
 
 fn digits(text: &[u8]) -> usize {

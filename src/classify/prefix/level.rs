@@ -29,9 +29,21 @@ pub(super) struct Found {
 }
 
 /// How loud a word is that loggers write; `None` for other words.
-pub(super) fn level_word(word: &[u8]) -> Option<Level> {
+pub(in crate::classify) fn level_word(word: &[u8]) -> Option<Level> {
     let is = |words: &[&[u8]]| words.iter().any(|w| w.eq_ignore_ascii_case(word));
-    if is(&[b"error", b"err", b"critical", b"crit", b"fatal", b"severe", b"panic", b"alert", b"emerg", b"ftl"]) {
+    if is(&[
+        b"error",
+        b"err",
+        b"critical",
+        b"crit",
+        b"fatal",
+        b"severe",
+        b"panic",
+        b"alert",
+        b"emerg",
+        b"emergency",
+        b"ftl",
+    ]) {
         Some(Level::Error)
     } else if is(&[b"warning", b"warn", b"wrn"]) {
         Some(Level::Warning)
