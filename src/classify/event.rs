@@ -156,8 +156,10 @@ pub(super) fn parts<'a>(plain: &'a Plain<'_>) -> Vec<Part<'a>> {
 /// reads like a traceback.
 pub(super) fn told<'a>(plain: &'a Plain<'_>) -> Option<Part<'a>> {
     let message = plain.said.iter().find(|said| said.is_message).map(|said| Part::said(Place::Told, said));
-    let head = || stretches(plain).into_iter().find(|part| part.place == Place::Head);
-    let part = message.or_else(|| head().map(|head| Part::new(Place::Told, head.line)))?;
+    // The traceback may begin behind the message, on its own line.
+    let line = plain.split(|b| *b == b'\n').next().unwrap_or_default();
+    let head = || stretches(plain).first().is_some_and(|part| part.place == Place::Cause);
+    let part = message.or_else(|| head().then(|| Part::new(Place::Told, line)))?;
     part.level().is_some_and(|level| level <= Level::Info).then_some(part)
 }
 

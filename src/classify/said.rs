@@ -135,6 +135,11 @@ mod tests {
                 r#"{"@t":"2026-11-26","@l":"Error","@m":"oh","@x":"System.Exception: no"}"#,
                 vec!["System.Exception: no", "oh"],
             ),
+            (r#"{"event":"oh","level":"error","exception":[{"exc_type":"E","exc_value":"no"}]}"#, vec!["no", "oh"]),
+            (
+                r#"{"Level":"Error","MessageTemplate":"t","Exception":"System.Exception: no"}"#,
+                vec!["System.Exception: no"],
+            ),
             (r#"{"severity":"ERROR","textPayload":"no","timestamp":"x"}"#, vec!["no"]),
             (r#"{"log.level":"error","message":"oh","error.message":"no"}"#, vec!["no", "oh"]),
             (r#"time=2026-11-26T10:00:00Z level=error msg="oh" error="a \"b\"""#, vec!["a \"b\"", "oh"]),

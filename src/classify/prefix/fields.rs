@@ -47,11 +47,12 @@ pub(in crate::classify) const MESSAGE_KEYS: [&str; 9] =
     ["message", "msg", "MESSAGE", "short_message", "@m", "@mt", "event", "textPayload", "log"];
 
 /// The fields in which loggers and programs put why something failed: a string, or an object with a message (pino,
-/// Google).
-pub(in crate::classify) const CAUSE_KEYS: [&str; 11] = [
+/// Google), or a list of them (structlog).
+pub(in crate::classify) const CAUSE_KEYS: [&str; 12] = [
     "error",
     "err",
     "exception",
+    "Exception",
     "cause",
     "reason",
     "error_message",
@@ -112,9 +113,11 @@ fn object(text: &[u8]) -> Option<Object<'_>> {
             (rank, object.message) = (known, Some(&text[at..at + words.len() + 2]));
         } else if let Some(words) = string(text, at) {
             object.add(key, &text[at..at + words.len() + 2]);
-        } else if text.get(at) == Some(&b'{') {
+        } else if matches!(text.get(at), Some(b'{' | b'[')) {
+            let at = at + usize::from(text[at] == b'[');
             walk(&text[at..], |inner, from| {
-                let words = if inner == b"message" { string(text, at + from) } else { None };
+                let is = matches!(inner, b"message" | b"exc_value");
+                let words = if is { string(text, at + from) } else { None };
                 words.inspect(|words| object.add(key, &text[at + from..at + from + words.len() + 2])).is_some()
             });
         }

@@ -90,8 +90,29 @@ pub(super) fn is_exception(name: &[u8]) -> bool {
         || name.split(|b| b".:".contains(b)).any(|part| matches!(part, b"error" | b"errors" | b"exceptions"))
 }
 
+/// Behind these stand words of a person: the pack of people asks for them.
+const TOLD: [&[u8]; 14] = [
+    b"caption",
+    b"comment",
+    b"description",
+    b"filename",
+    b"message",
+    b"prompt",
+    b"query",
+    b"reply",
+    b"search",
+    b"song",
+    b"subject",
+    b"text",
+    b"title",
+    b"track",
+];
+
 /// Words with which sentences begin, and programs whose name belongs to what they say.
 pub(super) fn is_speech(name: &[u8]) -> bool {
+    if TOLD.contains(&name) {
+        return true;
+    }
     matches!(
         name,
         b"error"
