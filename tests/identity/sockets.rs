@@ -110,11 +110,12 @@ async fn d1_another_process_s_change_reaches_a_live_socket() {
     let mut socket = Socket::open(vera.by_cookie("GET", rig.url("ws"))).await.unwrap();
     assert_eq!(socket.next().await.as_deref(), Some("viewer"));
     let mut other = rusqlite::Connection::open(rig.ledger.path()).unwrap();
-    let tx = other.transaction().unwrap();
+    // As every writer here does: who reads first and writes then is refused when somebody wrote in between.
+    let tx = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     store::set_role(&tx, "vera", Role::Operator).unwrap().unwrap();
     tx.commit().unwrap();
     assert_eq!(socket.next().await.as_deref(), Some("operator"));
-    let tx = other.transaction().unwrap();
+    let tx = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     store::remove(&tx, "vera").unwrap().unwrap();
     tx.commit().unwrap();
     assert_eq!(socket.next().await.as_deref(), Some("session_ended"));
