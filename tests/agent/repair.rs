@@ -207,7 +207,7 @@ fn modes_hold_by_class_and_by_rule() {
 #[test]
 fn h1_what_is_logmedics_own_in_a_root_is_never_repaired() {
     let night = night("[[root]]\nname = 'all'\npath = '.'\nfile_mode = '0666'\ndir_mode = '0777'\n", "");
-    let mut agent = night.start_reading();
+    let agent = night.start_reading();
     let own = ["state", "state/state.db", "records.jsonl", "config.toml", "patterns.d/repair.toml"];
     let modes = || own.map(|name| fs::metadata(night.path(name)).unwrap().mode());
     let before = modes();
