@@ -69,7 +69,8 @@ impl Carrier {
 fn versioned(line: &[u8]) -> Option<Carrier> {
     let (stamp, from) = Stamp::parse(line.strip_prefix(b"1 ")?)?;
     let from = from + b"1 ".len() + 1;
-    let length = syslog_header(&line[from..])?;
+    // The line may end with its time.
+    let length = syslog_header(line.get(from..)?)?;
     Some(Carrier { who: from..from + length.who, length: from + length.whole, stamp: Some(stamp) })
 }
 
@@ -245,6 +246,8 @@ mod tests {
             ("<165>1 2026-11-26T04:44:10Z nas bot - - [a@1 b=\"[1\\]\"][c] x", "nas bot -", "x"),
             ("<11>1 2026-11-26T04:44:10Z nas bot 7 - -", "nas bot 7", ""),
         ] {
+            // A line may be cut anywhere.
+            (0..line.len()).for_each(|cut| drop(Carrier::of(&line.as_bytes()[..cut])));
             let carrier = Carrier::of(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
             assert_eq!((&line[carrier.who], &line[carrier.length..]), (who, body), "{line}");
         }
@@ -267,6 +270,7 @@ mod tests {
             "<11>1 2026-11-26T04:44:10Z nas bot 7 ID1 x",
             "<11>1 2026-11-26T04:44:10Z nas bot 7 ID1 [a",
             "<11>1 2026-11-26T04:44:10Z nas",
+            "<11>1 2026-11-26T04:44:10Z",
             "2026-11-26 04:44:10 nas bot[7]: x",
         ] {
             assert_eq!(Carrier::of(line.as_bytes()), None, "{line}");

@@ -147,6 +147,7 @@ mod tests {
             (r#"bot-1  | level=error msg="oh""#, vec!["oh"]),
             (r#"Nov 26 04:44:10 nas bot[7]: level=error msg="oh""#, vec!["oh"]),
         ] {
+            (0..line.len()).for_each(|cut| drop(said(&line.as_bytes()[..cut])));
             let want: Vec<_> = want.into_iter().map(|text| (text.to_owned(), error)).collect();
             assert_eq!(told(line), want, "{line}");
         }
@@ -175,6 +176,7 @@ mod tests {
             ("[2026-11-26T10:00:00.123456+00:00] app.ERROR: a {b} {\"id\":4} []", "a {b}", Level::Error),
             ("[2026-11-26 10:00:00] local.CRITICAL: a [] {\"x\":[]}", "a", Level::Error),
         ] {
+            (0..event.len()).for_each(|cut| drop(said(&event.as_bytes()[..cut])));
             assert_eq!(told(event), [(text.to_owned(), Some(level))], "{event}");
         }
         for event in [
