@@ -505,6 +505,28 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn h1_no_line_however_it_is_carried_and_cut_ends_the_program() {
+        let carriers = [
+            "",
+            "<11>",
+            "<11>1 2026-01-02T03:04:05Z h b 7 - - ",
+            "2026-01-02T03:04:05.123456789Z ",
+            "b-1  | ",
+            "fail: A[0]\n      ",
+        ];
+        for (number, line) in LINES.iter().enumerate().step_by(7) {
+            let carried = [carriers[number % carriers.len()].as_bytes(), line].concat();
+            for cut in 0..carried.len().min(200) {
+                let text = plain(&carried[..cut]);
+                for part in event::parts(&text) {
+                    let _ = (part.message(), part.level());
+                }
+                let _ = (begins_event(&carried[..cut]), event::told(&text));
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
         #[test]
