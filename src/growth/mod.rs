@@ -8,9 +8,9 @@ mod aria2;
 pub mod names;
 mod track;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
@@ -97,7 +97,11 @@ struct Directory {
 struct Watch {
     roots: Vec<RootPath>,
     directories: HashMap<Key, Directory>,
+    /// The directories that this look listed.
+    renewed: HashSet<Key>,
     files: Tracker<Key>,
+    /// Under which names the files that are followed stand: as long as nothing changes in their directory, only there.
+    standing: HashMap<Key, Standing>,
     began: Instant,
     /// What is younger is new, also at the first look.
     since: SystemTime,
@@ -114,7 +118,9 @@ impl Watch {
         Self {
             roots: roots.all(),
             directories: HashMap::new(),
+            renewed: HashSet::new(),
             files: Tracker::default(),
+            standing: HashMap::new(),
             began: Instant::now(),
             since,
             last: None,
@@ -137,6 +143,7 @@ impl Watch {
         todo.extend(known.into_iter().map(|((root, _), path)| (root, path)));
         let mut done = true;
         self.listed = false;
+        self.renewed.clear();
         while let Some((root, path)) = todo.pop() {
             if Instant::now() > until {
                 done = false;
@@ -149,6 +156,7 @@ impl Watch {
         }
         found.extend(self.files.keys().cloned());
         let seen = found.into_iter().filter_map(|key| self.ask(&key)).collect();
+        self.standing.retain(|key, _| self.files.follows(key));
         self.last = Some(wall);
         seen
     }
@@ -186,6 +194,7 @@ impl Watch {
         let new_directory = known.is_none();
         self.listed |= new_directory || known.is_some_and(|known| known.modified != facts.modified);
         let Ok((listed, _)) = path.list(ENTRIES_MAX) else { return };
+        self.renewed.insert(key.clone());
         self.directories.insert(key, Directory { path: path.clone(), modified: facts.modified });
         let young = self.last.map_or_else(|| SystemTime::now() - FRESH, |last| last - COARSE);
         for entry in listed {
@@ -214,7 +223,7 @@ impl Watch {
     /// Looks at one file, under its final name or a temporary one.
     fn ask(&mut self, key: &Key) -> Option<Growth> {
         let root = self.roots.get(key.0)?.clone();
-        let look = find(&root, &key.1);
+        let look = self.find(&root, key);
         // What is met at the first look was there before: nobody knows since when.
         let young = look.is_some_and(|look| look.mark.2 >= nanoseconds(self.since));
         let new = (self.last.is_some() || young) && !self.files.follows(key);
@@ -225,41 +234,67 @@ impl Watch {
         }
         Some(track::growth(root.root_name(), path, look.unwrap_or_default(), what))
     }
+
+    /// The file with this final path as it is now; `None` when neither it nor a temporary one is there.
+    fn find(&mut self, root: &RootPath, key: &Key) -> Option<Look> {
+        let directory = (key.0, key.1.parent()?.to_path_buf());
+        let same = self.directories.contains_key(&directory) && !self.renewed.contains(&directory);
+        if let Some(look) = self.standing.get(key).filter(|_| same).and_then(Standing::look) {
+            return Some(look);
+        }
+        let standing = Standing::of(root, &key.1)?;
+        let look = standing.look();
+        self.standing.insert(key.clone(), standing);
+        look
+    }
 }
 
-/// The file with this final path as it is now; `None` when neither it nor a temporary one is there.
-fn find(root: &RootPath, wanted: &std::path::Path) -> Option<Look> {
-    let name = wanted.file_name()?.to_str()?;
-    let mut directory = root.clone();
-    for part in wanted.parent()?.iter() {
-        directory = directory.child(part.to_str()?).ok()?;
-    }
-    let file = |name: &str| {
-        let path = directory.child(name).ok()?;
-        let facts = path.stat().ok()??;
-        (facts.kind == FileKind::File).then_some((path, facts))
-    };
-    let temporary = names::temporary_names(name).find_map(|name| file(&name));
-    let control = names::control_names(name).find_map(|name| file(&name));
-    let part = temporary.is_some() || control.is_some();
-    let (_, facts) = temporary.or_else(|| file(name))?;
-    let told = control.as_ref().and_then(|(path, _)| read_control(path));
-    // Room that was set aside or left out counts for nothing: what stands on the disk does, but not beyond the end.
-    let bytes = match (&told, &control) {
-        (Some((bytes, _)), _) => Some(*bytes),
-        (None, Some((path, _)))
-            if matches!(names::read(&path.name()), Name::Control(_)) && path.name().ends_with(".aria2") =>
-        {
-            None
+/// The names of a file, of which it has one or several.
+struct Standing {
+    /// Its final path.
+    wanted: RootPath,
+    /// What is there under a temporary name.
+    temporary: Option<RootPath>,
+    /// What is there as a control file.
+    control: Option<RootPath>,
+}
+
+impl Standing {
+    /// Asks for each name that the file with this final path may have.
+    fn of(root: &RootPath, wanted: &Path) -> Option<Self> {
+        let name = wanted.file_name()?.to_str()?;
+        let mut directory = root.clone();
+        for part in wanted.parent()?.iter() {
+            directory = directory.child(part.to_str()?).ok()?;
         }
-        _ => Some(facts.size.min(facts.allocated.max(small(&facts)))),
-    };
-    Some(Look {
-        mark: (facts.size, facts.allocated, nanoseconds(facts.modified)),
-        bytes,
-        total: told.map(|(_, total)| total),
-        part,
-    })
+        let there = |name: String| directory.child(&name).ok().filter(|path| file(path).is_some());
+        Some(Self {
+            wanted: directory.child(name).ok()?,
+            temporary: names::temporary_names(name).find_map(there),
+            control: names::control_names(name).find_map(there),
+        })
+    }
+
+    /// The file as it is now; `None` when none of these names leads to it any more.
+    fn look(&self) -> Option<Look> {
+        let facts = file(self.temporary.as_ref().unwrap_or(&self.wanted))?;
+        let is_aria2 = |path: &&RootPath| path.name().ends_with(".aria2");
+        let aria2 = self.control.as_ref().filter(is_aria2);
+        let told = aria2.and_then(read_control);
+        // Room that was set aside or left out counts for nothing: what stands on the disk does, but not beyond the end.
+        let written = || facts.size.min(facts.allocated.max(small(&facts)));
+        Some(Look {
+            mark: (facts.size, facts.allocated, nanoseconds(facts.modified)),
+            bytes: if aria2.is_some() { told.map(|(bytes, _)| bytes) } else { Some(written()) },
+            total: told.map(|(_, total)| total),
+            part: self.temporary.is_some() || self.control.is_some(),
+        })
+    }
+}
+
+/// What is known of a regular file.
+fn file(path: &RootPath) -> Option<Facts> {
+    path.stat().ok().flatten().filter(|facts| facts.kind == FileKind::File)
 }
 
 fn nanoseconds(at: SystemTime) -> i128 {
@@ -274,9 +309,6 @@ fn small(facts: &Facts) -> u64 {
 }
 
 fn read_control(path: &RootPath) -> Option<(u64, u64)> {
-    if !path.name().ends_with(".aria2") {
-        return None;
-    }
     let (file, _) = path.open_read().ok()?;
     let mut bytes = Vec::new();
     file.take(CONTROL_MAX).read_to_end(&mut bytes).ok()?;
