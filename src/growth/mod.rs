@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::correlate::{Grew, Growth};
 use crate::roots::{Facts, FileKind, RootPath, Roots};
-use names::Name;
 use track::{Look, Tracker};
 
 /// Directories that are watched; beyond it the deepest are left out, and that is said.
