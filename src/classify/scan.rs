@@ -98,7 +98,7 @@ impl Scanner {
         if self.keys.is_empty() {
             return;
         }
-        let mut places = Places::new();
+        let mut places = Places::for_text(text.len());
         let mut from = 0;
         while from + WIDTH <= text.len() {
             let rest = &text[from..];

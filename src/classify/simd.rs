@@ -23,13 +23,15 @@ const UNASKED: usize = 4;
 
 /// Where in a block a text may begin, in order.
 pub(super) struct Places {
-    at: [u16; BLOCK],
+    at: Box<[u16]>,
     count: usize,
 }
 
 impl Places {
-    pub(super) fn new() -> Self {
-        Self { at: [0; BLOCK], count: 0 }
+    /// Room for a text of this length, and no more: most are a line, which comes so seldom that the rest would have to be fetched from
+    /// the memory first.
+    pub(super) fn for_text(length: usize) -> Self {
+        Self { at: vec![0; length.min(BLOCK) + 64].into(), count: 0 }
     }
 
     /// Keeps the places of which `is` says so, without a branch that the processor would guess wrong; gives what is left.
@@ -43,6 +45,12 @@ impl Places {
         }
         self.count = kept;
         &self.at[..kept]
+    }
+
+    /// Drops the places from this one on.
+    fn cut(&mut self, end: usize) {
+        let kept = self.at[..self.count].partition_point(|at| usize::from(*at) < end);
+        self.count = kept;
     }
 
     /// Adds the places of a word of a block: a bit for each of the 64 from `from` on.
@@ -161,22 +169,40 @@ impl Tables {
     pub(super) fn places(&self, text: &[u8], places: &mut Places) {
         let text = &text[..text.len().min(BLOCK + WIDTH - 1)];
         places.count = 0;
-        let full = match self.way {
-            Way::Portable => 0,
-            // SAFETY: `Way::all` gave this way, so the processor has the extensions.
-            #[cfg(target_arch = "x86_64")]
-            Way::Avx2 => unsafe { self.avx2(text, places) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Way::Vbmi => unsafe { self.vbmi(text, places) },
-        };
-        self.portable(text, full, places);
+        if self.way == Way::Portable {
+            return self.portable(text, places);
+        }
+        let count = text.len().saturating_sub(WIDTH - 1);
+        let rest = count / 64 * 64;
+        if rest > 0 {
+            self.vectors(text, 0, places);
+        }
+        if rest < count {
+            let mut padded = [0; 128];
+            padded[..text.len() - rest].copy_from_slice(&text[rest..]);
+            self.vectors(&padded, rest, places);
+            places.cut(count);
+        }
     }
 
-    /// The words from `full` on, byte by byte.
-    fn portable(&self, text: &[u8], full: usize, places: &mut Places) {
+    /// The words of 64 places that have all their bytes in the text, which begins at `base`.
+    #[inline]
+    fn vectors(&self, text: &[u8], base: usize, places: &mut Places) {
+        match self.way {
+            Way::Portable => {}
+            // SAFETY: `Way::all` gave this way, so the processor has the extensions.
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2 => unsafe { self.avx2(text, base, places) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Way::Vbmi => unsafe { self.vbmi(text, base, places) },
+        }
+    }
+
+    /// The same for all of the text, byte by byte.
+    fn portable(&self, text: &[u8], places: &mut Places) {
         let count = text.len().saturating_sub(WIDTH - 1);
-        for from in (full * 64..count).step_by(64) {
+        for from in (0..count).step_by(64) {
             let windows = text[from..text.len().min(from + 64 + WIDTH - 1)].windows(WIDTH).enumerate();
             let word = windows.fold(0, |bits, (at, four)| {
                 bits | u64::from(self.is_place([four[0], four[1], four[2], four[3]])) << at
@@ -208,12 +234,12 @@ mod x86 {
     // Spelled out, not mapped over positions or halves: what takes a closure does not take part in the extensions of the
     // function around it, and is then called instead of inlined (a third of the time, without link-time optimisation).
     impl Tables {
-        /// How many words it has filled; the rest of the text is too short for it.
+        /// Fills the words that have all their bytes; the text begins at `base`.
         ///
         /// # Safety
         /// The processor has AVX-512 BW and VBMI, BMI1 and POPCNT.
         #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi1,popcnt")]
-        pub(super) unsafe fn vbmi(&self, text: &[u8], places: &mut Places) -> usize {
+        pub(super) unsafe fn vbmi(&self, text: &[u8], base: usize, places: &mut Places) {
             let [[a, b, c, d], [e, f, g, h]] = &*self.seven;
             let (a, b, c, d) = (Seven::load(a), Seven::load(b), Seven::load(c), Seven::load(d));
             let (e, f, g, h) = (Seven::load(e), Seven::load(f), Seven::load(g), Seven::load(h));
@@ -238,17 +264,16 @@ mod x86 {
                     _mm512_and_si512(g.of(third), h.of(fourth)),
                 );
                 let any = _mm512_or_si512(low, high);
-                places.note(number * 64, _mm512_test_epi8_mask(any, any));
+                places.note(base + number * 64, _mm512_test_epi8_mask(any, any));
             }
-            full
         }
 
-        /// How many words it has filled; the rest of the text is too short for it.
+        /// Fills the words that have all their bytes; the text begins at `base`.
         ///
         /// # Safety
         /// The processor has AVX2, BMI1 and POPCNT.
         #[target_feature(enable = "avx2,bmi1,popcnt")]
-        pub(super) unsafe fn avx2(&self, text: &[u8], places: &mut Places) -> usize {
+        pub(super) unsafe fn avx2(&self, text: &[u8], base: usize, places: &mut Places) {
             let [[a, b, c, d], [e, f, g, h]] = &*self.nibbles;
             let (a, b, c, d) = (Nibbles::load(a), Nibbles::load(b), Nibbles::load(c), Nibbles::load(d));
             let (e, f, g, h) = (Nibbles::load(e), Nibbles::load(f), Nibbles::load(g), Nibbles::load(h));
@@ -278,9 +303,8 @@ mod x86 {
                     word |= u64::from(!(_mm256_movemask_epi8(none) as u32)) << half;
                     half += 32;
                 }
-                places.note(number * 64, word);
+                places.note(base + number * 64, word);
             }
-            full
         }
     }
 
@@ -363,7 +387,7 @@ mod tests {
                 }
             }
             let found = |way: Way| {
-                let mut places = Places::new();
+                let mut places = Places::for_text(text.len());
                 Tables::new(&buckets, way).places(&text, &mut places);
                 places.keep(|_| true).to_vec()
             };
