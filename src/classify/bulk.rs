@@ -328,11 +328,12 @@ impl<'r> Bulk<'r> {
             scanner.finds(part.line, &mut finds);
             rules.rules.matching(part, 0, &finds, scratch, take);
         };
-        let winner = first(event::parts(&text), |part, take| matching(part, take));
+        let parts = event::parts(&text);
+        let winner = first(&parts, |part, take| matching(part, take)).map(|(entry, part)| (entry, part.clone()));
         let told = winner.as_ref().and_then(|_| event::told(&text));
         let by_person = told.is_some_and(|told| spoken(&told, |take| matching(&told, take)).is_some());
         let winner = winner.filter(|_| !by_person);
-        let reads_like_error = || event::looks_like_error(&event.text);
+        let reads_like_error = || event::reads_like_error(&text, &parts);
         self.tell(winner, reads_like_error, &text, &text.said, |line, class, hit| {
             take(Found { offset: event.offset, line, lines: event.lines, text: &event.text, class, hit })
         })

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::event::build;
@@ -60,7 +61,8 @@ fn contained(text: &[u8]) -> Option<Vec<u8>> {
 /// What stands in the string of a traceback that is one field of a line: `"exc_info": "Traceback …\n  File …"`.
 fn escaped_traceback(line: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr(b'\\', line)?;
-    let inside = ESCAPED.iter().find_map(|text| memchr::memmem::find(line, text))?;
+    static FINDERS: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| ESCAPED.map(Finder::new));
+    let inside = FINDERS.iter().find_map(|text| text.find(line))?;
     if memchr::memchr(b'\n', line.trim_ascii_end()).is_some() {
         return None;
     }
