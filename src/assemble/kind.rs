@@ -181,8 +181,10 @@ fn is_json_log(body: &[u8]) -> bool {
         b"log\":",
     ];
     let head = &body[..body.len().min(JSON_HEAD)];
-    (head.starts_with(b"{\"") || head.starts_with(b"{ \""))
-        && memchr::memchr_iter(b'"', head).any(|quote| KEYS.iter().any(|key| head[quote + 1..].starts_with(key)))
+    // loguru's serialized line holds its own format first, and then the fields.
+    head.starts_with(b"{\"text\": \"")
+        || (head.starts_with(b"{\"") || head.starts_with(b"{ \""))
+            && memchr::memchr_iter(b'"', head).any(|quote| KEYS.iter().any(|key| head[quote + 1..].starts_with(key)))
 }
 
 /// .NET's `[v4.0.10.2544] System.Exception: …` below a line that it belongs to.

@@ -29,6 +29,12 @@ const MAX_BETWEEN: usize = 4;
 /// The longest logger's name.
 const MAX_NAME: usize = 100;
 
+/// Signs in front of a message, as bots write them.
+const MAX_SIGNS: usize = 4;
+
+/// The spaces in place of the shortest time that rich leaves out: `[10:00:00]`.
+const MIN_ALIGNED: usize = 10;
+
 /// The longest bracket in front of a message.
 const MAX_BOX: usize = 80;
 
@@ -62,7 +68,23 @@ pub(super) fn prefix(text: &[u8]) -> Prefix {
             break;
         }
     }
+    out.length += signs(&text[out.length..]);
     out
+}
+
+/// `❌ `, `⚠️ `: what bots put before what they say. Dingbats, technical signs, and everything from mahjong tiles to the newest emoji.
+fn signs(text: &[u8]) -> usize {
+    let mut at = 0;
+    for _ in 0..MAX_SIGNS {
+        at += match &text[at..] {
+            [0xE2, 0x80, 0xBC, ..]
+            | [0xE2, 0x8C..=0x8F | 0x98..=0x9E | 0xAC..=0xAD, _, ..]
+            | [0xEF, 0xB8, 0x8F, ..] => 3,
+            [0xF0, 0x9F, 0x80..=0xAB, _, ..] => 4,
+            _ => break,
+        };
+    }
+    if at > 0 { at + blanks(&text[at..]) } else { 0 }
 }
 
 /// `<11>` of syslog, with the rest of its header where that is RFC 5424's. The number is no level: a program's output has the same
@@ -83,7 +105,7 @@ fn head(text: &[u8]) -> Option<Head> {
         b'(' | b'<' | b'0'..=b'9' => stamped(text).or_else(|| leveled(text)),
         b'A'..=b'Z' => glog(text).or_else(|| logrus(text)).or_else(|| stamped(text)).or_else(|| leveled(text)),
         b'a'..=b'z' => leveled(text),
-        b' ' => pretty(text),
+        b' ' => pretty(text).or_else(|| aligned(text)),
         _ => None,
     }
 }
@@ -155,6 +177,16 @@ fn pretty(text: &[u8]) -> Option<Head> {
         level: Some(found.level),
         more: false,
     })
+}
+
+/// rich's line in the second of the one before: `            ERROR    what was said          worker.py:44`.
+fn aligned(text: &[u8]) -> Option<Head> {
+    let at = spaces(text);
+    let found = level(&text[at..], Around::Field, false)?;
+    let numbered = text.trim_ascii_end();
+    let place = &numbered[..numbered.len() - numbered.iter().rev().take_while(|b| b.is_ascii_digit()).count()];
+    let is = at >= MIN_ALIGNED && found.sep == Sep::Space && place.len() < numbered.len() && place.ends_with(b".py:");
+    is.then_some(Head { length: at + found.length, level: Some(found.level), more: false })
 }
 
 /// What was read before a level.

@@ -142,6 +142,10 @@ mod tests {
             ),
             (r#"{"severity":"ERROR","textPayload":"no","timestamp":"x"}"#, vec!["no"]),
             (r#"{"log.level":"error","message":"oh","error.message":"no"}"#, vec!["no", "oh"]),
+            (
+                r#"{"text": "10:00 | ERROR | oh\n", "record": {"elapsed": {"seconds": 1}, "level": {"icon": "x", "name": "ERROR", "no": 40}, "message": "oh", "exception": {"type": "E", "value": "no"}, "name": "__main__"}}"#,
+                vec!["no", "oh"],
+            ),
             (r#"time=2026-11-26T10:00:00Z level=error msg="oh" error="a \"b\"""#, vec!["a \"b\"", "oh"]),
             (r#"level=error err="no" msg=oh"#, vec!["no"]),
             (r#"bot-1  | level=error msg="oh""#, vec!["oh"]),

@@ -14,7 +14,7 @@ const MAX_FIELDS: usize = 64;
 pub(super) fn fields(text: &[u8]) -> Option<Head> {
     match text.first()? {
         b'{' => json(text),
-        b't' | b'l' | b'c' => logfmt(text),
+        b't' | b'l' | b'c' | b'a' => logfmt(text),
         _ => None,
     }
 }
@@ -41,14 +41,17 @@ fn is_time(key: &[u8]) -> bool {
     KEYS.contains(&key)
 }
 
+/// Where loguru's serialized lines hold what they say.
+const RECORD: &[u8] = b"record";
+
 /// The fields in which loggers put their message, the surest first: structlog's `event`, CLEF's `@m` and `@mt`, journald's
 /// `MESSAGE`, GELF's `short_message`, Google's `textPayload`, Fluent's `log`.
 pub(in crate::classify) const MESSAGE_KEYS: [&str; 9] =
     ["message", "msg", "MESSAGE", "short_message", "@m", "@mt", "event", "textPayload", "log"];
 
 /// The fields in which loggers and programs put why something failed: a string, or an object with a message (pino,
-/// Google), or a list of them (structlog).
-pub(in crate::classify) const CAUSE_KEYS: [&str; 12] = [
+/// Google), or a list of them (structlog). People name fields in their own language.
+pub(in crate::classify) const CAUSE_KEYS: [&str; 20] = [
     "error",
     "err",
     "exception",
@@ -61,6 +64,14 @@ pub(in crate::classify) const CAUSE_KEYS: [&str; 12] = [
     "exception.message",
     "@x",
     "jsonPayload",
+    "errmsg",
+    "error_msg",
+    "last_error",
+    "erro",
+    "errore",
+    "erreur",
+    "fehler",
+    "ошибка",
 ];
 
 /// How many causes of one line are looked at.
@@ -89,13 +100,51 @@ impl<'a> Object<'a> {
     }
 }
 
+/// What loguru's object in the field `record` says.
+#[derive(Default)]
+struct Record<'a> {
+    level: Option<Level>,
+    /// With its quotes, as the exception.
+    message: Option<&'a [u8]>,
+    exception: Option<&'a [u8]>,
+}
+
+impl<'a> Record<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        let mut record = Self::default();
+        let quoted = |at: usize| string(text, at).map(|words| &text[at..at + words.len() + 2]);
+        walk(text, |key, at| {
+            let inner = |wanted: &[u8], take: &mut dyn FnMut(usize)| {
+                walk(&text[at..], |key, from| {
+                    if key == wanted {
+                        take(at + from);
+                    }
+                    key == wanted
+                });
+            };
+            match key {
+                b"level" => inner(b"name", &mut |at| record.level = string(text, at).and_then(level_word)),
+                b"exception" => inner(b"value", &mut |at| record.exception = quoted(at)),
+                b"message" => record.message = quoted(at),
+                _ => {}
+            }
+            false
+        });
+        record
+    }
+}
+
 /// The level of a JSON object that a logger wrote.
 ///
 /// All of the object is the message: rules tell by its keys and quotes whose words stand where.
 fn json(text: &[u8]) -> Option<Head> {
     let mut level = None;
     walk(text, |key, at| {
-        level = if is_level(key) { json_level(text, at) } else { None };
+        level = match key {
+            RECORD => Record::of(&text[at..]).level,
+            _ if is_level(key) => json_level(text, at),
+            _ => None,
+        };
         level.is_some()
     });
     level.map(|level| Head { length: 0, level: Some(level), more: false })
@@ -107,6 +156,13 @@ fn object(text: &[u8]) -> Option<Object<'_>> {
         dated |= is_time(key);
         if is_level(key) && object.level.is_none() {
             object.level = json_level(text, at);
+        }
+        if key == RECORD {
+            let record = Record::of(&text[at..]);
+            object.level = object.level.or(record.level);
+            object.message = record.message.or(object.message);
+            object.causes.extend(record.exception);
+            return false;
         }
         let known = MESSAGE_KEYS.iter().take(rank).position(|name| name.as_bytes() == key);
         if let (Some(known), Some(words)) = (known, string(text, at)) {
@@ -211,7 +267,7 @@ fn value_length(text: &[u8]) -> Option<usize> {
 fn logfmt(text: &[u8]) -> Option<Head> {
     let (mut level, mut message) = (None, None);
     let at = walk_pairs(text, |key, pair| {
-        if is_level(key) {
+        if is_level(key) || key == b"at" {
             level = level.or_else(|| level_word(&text[pair.value.clone()]));
         } else if matches!(key, b"msg" | b"message") && message.is_none() {
             let last = text[pair.end..].trim_ascii().is_empty();
@@ -228,7 +284,7 @@ fn pairs(text: &[u8]) -> Option<Object<'_>> {
     let mut object = Object::default();
     walk_pairs(text, |key, pair| {
         let whole = pair.value.start.saturating_sub(1)..pair.value.end + 1;
-        if is_level(key) {
+        if is_level(key) || key == b"at" {
             object.level = object.level.or_else(|| level_word(&text[pair.value.clone()]));
         } else if text.get(whole.start) == Some(&b'"') && text.get(pair.value.end) == Some(&b'"') {
             if matches!(key, b"msg" | b"message") && object.message.is_none() {
@@ -250,7 +306,8 @@ struct Pair {
 
 /// Shows each pair of a line of them; where the last one ended, blanks included.
 fn walk_pairs(text: &[u8], mut show: impl FnMut(&[u8], Pair)) -> Option<usize> {
-    let starts = [&b"time="[..], b"ts=", b"t=", b"level=", b"lvl=", b"caller="];
+    // `at` is the level of Heroku and of Python's logfmter.
+    let starts = [&b"time="[..], b"ts=", b"t=", b"level=", b"lvl=", b"caller=", b"at="];
     if !starts.iter().any(|start| text.starts_with(start)) {
         return None;
     }

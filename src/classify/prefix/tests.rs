@@ -203,3 +203,41 @@ proptest::proptest! {
         proptest::prop_assert!(prefix(line.as_bytes()).length <= line.len());
     }
 }
+
+#[test]
+fn signs_stand_in_front_of_what_bots_say() {
+    check(&[
+        ("2026-01-02 03:04:05,678 - bot - ERROR - ❌ Chat not found", "Chat not found", ERROR),
+        ("ERROR:bot:⚠️ 🚫x", "🚫x", ERROR),
+        ("ERROR:bot:⚠️🚫 x", "x", ERROR),
+        ("❌ Chat not found", "Chat not found", None),
+        ("❌", "", None),
+        ("‼️Too big", "Too big", None),
+        ("→ x", "→ x", None),
+        ("«x»", "«x»", None),
+        ("│ x", "│ x", None),
+    ]);
+    for line in ["⚠️ x", "🚫 x", "‼ x"] {
+        (0..line.len()).for_each(|cut| assert!(prefix(&line.as_bytes()[..cut]).length <= cut, "{line} cut at {cut}"));
+    }
+}
+
+#[test]
+fn richs_lines_without_a_time_have_a_level() {
+    check(&[
+        ("           INFO     what was said          worker.py:44", "what was said          worker.py:44", INFO),
+        ("                    ERROR    [-100] x   bot.py:6 ", "[-100] x   bot.py:6 ", ERROR),
+        ("           ERROR    what was said", "           ERROR    what was said", None),
+        ("    ERROR    what was said     a.py:4", "    ERROR    what was said     a.py:4", None),
+    ]);
+}
+
+#[test]
+fn at_is_a_level_where_it_names_one() {
+    check(&[
+        ("at=INFO logger=bot msg=\"x y\"", "x y\"", INFO),
+        ("ts=\"2026-01-02 03:04:05\" at=ERROR msg=\"x\"", "x\"", ERROR),
+        ("at=error code=H12 desc=\"Request timeout\"", "", ERROR),
+        ("at=home msg=\"x\"", "at=home msg=\"x\"", None),
+    ]);
+}
