@@ -85,13 +85,16 @@ pub(super) fn read(pattern: &Pattern, text: &[u8]) -> Captures {
 /// Many rules win on the exception while the URL, or the file, stands in the line before the traceback.
 pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[Said]) {
     let event = &event[..event.len().min(MAX_EVENT)];
-    let said = said.iter().map(|said| &said.text[..said.text.len().min(MAX_EVENT)]);
-    if is_local(class)
-        && !captures.contains_key("path")
-        && let Some(path) =
-            std::iter::once(event).chain(said).find_map(paths::only).and_then(|path| normal("path", &path))
-    {
-        captures.insert("path".into(), path);
+    if is_local(class) {
+        let said = said.iter().map(|said| &said.text[..said.text.len().min(MAX_EVENT)]);
+        let mut texts = std::iter::once(event).chain(said);
+        let path = match captures.get("path") {
+            None => texts.find_map(paths::named),
+            Some(cut) => texts.find_map(|text| paths::whole(text, cut)),
+        };
+        if let Some(path) = path.and_then(|path| normal("path", &path)) {
+            captures.insert("path".into(), path);
+        }
     }
     if !captures.contains_key("url")
         && let Some(url) = links::only(event).or_else(|| links::field(event)).and_then(|url| normal("url", &url))
@@ -115,10 +118,9 @@ fn normal(name: &str, value: &str) -> Option<String> {
         "size" => whole_number(value)?,
         "bytes" | "total" | "rate" => amount(value)?.to_string(),
         "percent" => percentage(value)?.to_string(),
-        "url" => {
-            value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '>', '\'', '"', '…']).to_owned()
-        }
-        "path" | "file_path" => local(unquoted(before_error(last_line(value.trim())))),
+        "url" => links::balanced(value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', '>', '\'', '"', '…']))
+            .to_owned(),
+        "path" | "file_path" => local(unquoted(beside_error(last_line(value.trim())))),
         "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
@@ -133,12 +135,19 @@ fn last_line(value: &str) -> &str {
     if before.contains(['\'', '"', '[']) && !quoted { last } else { value }
 }
 
-/// What stands before the name of an error: `console.error(path, error)` of Node writes them side by side.
-fn before_error(value: &str) -> &str {
-    let Some((path, last)) = value.rsplit_once(' ') else { return value };
-    let named =
-        ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && last.bytes().all(|b| b.is_ascii_alphanumeric());
-    if named && (path.starts_with('/') || is_drive(path)) { path } else { value }
+/// A path without the name of an error before or behind it: `console.error(path, error)` of Node writes them side by side, and an
+/// exception's own words may begin with the path.
+fn beside_error(value: &str) -> &str {
+    let is_error = |name: &str| {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && !name.contains([' ', '/'])
+    };
+    let is_path = |text: &str| text.starts_with('/') || is_drive(text);
+    match (value.split_once(": "), value.rsplit_once(' ')) {
+        (Some((name, path)), _) if is_error(name) && is_path(path) => path,
+        (_, Some((path, name))) if is_error(name) && is_path(path) => path,
+        _ => value,
+    }
 }
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
@@ -249,6 +258,9 @@ mod tests {
             ("path", "/srv/a b.zip Error", Some("/srv/a b.zip")),
             ("path", "/srv/x TypeError", Some("/srv/x")),
             ("path", "'/srv/Human Error'", Some("/srv/Human Error")),
+            ("path", "pikepdf._core.PdfError: /srv/a b.pdf", Some("/srv/a b.pdf")),
+            ("path", "/srv/Error: the film.mp4", Some("/srv/Error: the film.mp4")),
+            ("url", "https://example.org/a?k=(removed).", Some("https://example.org/a?k=(removed)")),
             ("path", "/srv/The Error Room", Some("/srv/The Error Room")),
             ("path", "/srv/plain\\n", Some("/srv/plain\\n")),
             ("path", "\"stderr='[mp4 @ 0x5] bad\\na b.mp4", Some("a b.mp4")),
@@ -300,6 +312,13 @@ mod tests {
         assert_eq!(filled(&[("retry_after", "5")], "Retry-After: 30"), "retry_after=5");
         assert_eq!(filled(&[], "failed to save /srv/in/a.mp4\nOSError: [Errno 28]"), "path=/srv/in/a.mp4");
         assert_eq!(filled(&[("path", "b.mp4")], "failed to save /srv/in/a.mp4"), "path=b.mp4");
+        assert_eq!(
+            filled(&[("path", "/srv/in/It")], "cat: /srv/in/It's.mp4: Permission denied"),
+            "path=/srv/in/It's.mp4"
+        );
+        assert_eq!(filled(&[("path", "/srv/in/a")], "cat: /srv/in/a: b: Permission denied"), "path=/srv/in/a");
+        let traceback = "Traceback (most recent call last):\n  File \"/app/a.py\", line 1, in f\n    open('/srv/x/y')\nOSError: (name = '/srv/in/a.h5', errno = 2)";
+        assert_eq!(filled(&[], traceback), "path=/srv/in/a.h5");
         assert_eq!(filled(&[], "nothing of the kind"), "");
         let mut captures = Captures::new();
         fill(&mut captures, Class::Timeout, b"/srv/in/a.mp4 timed out", &[]);

@@ -26,8 +26,79 @@ const SOURCES: &[&str] = &[
     "pyx", "rb", "rs", "tsx",
 ];
 
+/// The path that an event is about.
+pub(super) fn named(event: &[u8]) -> Option<String> {
+    only(event).or_else(|| before_words(event))
+}
+
+/// The whole of a path that a rule cut at a quote in its name.
+pub(super) fn whole(event: &[u8], cut: &str) -> Option<String> {
+    let is_quote = |c: char| QUOTES.iter().any(|&(open, close)| c == open || c == close);
+    let path = before_words(event)?;
+    path.strip_prefix(cut)?.starts_with(is_quote).then_some(path)
+}
+
+/// What the system says of a file, at the end of a line.
+const WORDS: &[&str] = &[
+    "No such file or directory",
+    "Not a directory",
+    "Is a directory",
+    "Permission denied",
+    "Operation not permitted",
+    "Read-only file system",
+    "No space left on device",
+    "Disk quota exceeded",
+];
+
+/// The path before the system's words that end a line: `lzop: /srv/a b.mp4: can't open input file: Permission denied`. There its end is
+/// known, whatever the name holds; when two are named, it is nobody's.
+fn before_words(event: &[u8]) -> Option<String> {
+    let event = String::from_utf8_lossy(event);
+    event.lines().filter(|line| !is_frame(line)).find_map(|line| {
+        let line = line.trim_end_matches(['.', ')', ' ']);
+        let before = WORDS.iter().find_map(|words| line.strip_suffix(words))?;
+        let before = before.strip_suffix(": ").or_else(|| before.strip_suffix(" ("))?;
+        let before = before.rsplit_once(": ").filter(|(_, last)| is_sentence(last)).map_or(before, |(first, _)| first);
+        let close = before.chars().next_back()?;
+        let quoted = QUOTES.iter().find_map(|(open, end)| {
+            let inner = before.strip_suffix(*end)?;
+            let opened = inner.match_indices(*open).filter(|(at, open)| {
+                inner[at + open.len()..].starts_with('/')
+                    && inner[..*at].chars().next_back().is_none_or(char::is_whitespace)
+            });
+            let (at, open) = opened.last()?;
+            Some((at + open.len(), &inner[at + open.len()..]))
+        });
+        let (start, path) = match quoted {
+            Some(found) => found,
+            None if QUOTES.iter().any(|(_, end)| *end == close) && !before.contains(" /") => return None,
+            None => {
+                let mut starts = before.match_indices('/').filter(|(at, _)| starts_here(before, *at));
+                let (start, _) = starts.next()?;
+                if starts.next().is_some() {
+                    return None;
+                }
+                (start, &before[start..])
+            }
+        };
+        let usable = components(path) && path.len() <= MAX_PATH && !path.contains(char::is_control);
+        (usable && !is_foreign(line, start, path)).then(|| path.to_owned())
+    })
+}
+
+/// Whether a path begins at this separator: behind a space, or a program's name and its colon.
+fn starts_here(line: &str, at: usize) -> bool {
+    let before = line[..at].chars().next_back();
+    before.is_none_or(|c| c.is_whitespace() || "=:(".contains(c)) && !line[at..].starts_with("//")
+}
+
+/// `can't open input file`: words alone.
+fn is_sentence(text: &str) -> bool {
+    text.contains(' ') && text.chars().all(|c| c.is_alphabetic() || " '’,-".contains(c))
+}
+
 /// The path, when the event names exactly one.
-pub(super) fn only(event: &[u8]) -> Option<String> {
+fn only(event: &[u8]) -> Option<String> {
     let event = String::from_utf8_lossy(event);
     let mut found: Option<&str> = None;
     let (mut starts, mut quoted) = (0, false);
@@ -149,7 +220,10 @@ fn is_foreign(line: &str, start: usize, path: &str) -> bool {
         return true;
     }
     // `/app/bot.py:12`, `/app/bot.ts:12:7`
-    let plain = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == ':');
+    let mut plain = path;
+    while let Some(file) = plain.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix(':') {
+        plain = file;
+    }
     if extension(plain).is_some_and(|extension| SOURCES.contains(&extension)) {
         return true;
     }
@@ -170,6 +244,32 @@ fn is_foreign(line: &str, start: usize, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a5_the_path_before_the_systems_words_is_found_whatever_its_name_holds() {
+        for (event, want) in [
+            (
+                "lzop: /srv/My Film (2024).mkv: can't open input file: Permission denied",
+                Some("/srv/My Film (2024).mkv"),
+            ),
+            ("gifsicle:/srv/in/It's here.mp3: No such file or directory", Some("/srv/in/It's here.mp3")),
+            ("grep: /srv/in/say \"hi\".txt: No such file or directory.", Some("/srv/in/say \"hi\".txt")),
+            ("mv: cannot move '/srv/a/x' to '/srv/b/It's': Permission denied", Some("/srv/b/It's")),
+            ("file: cannot open `/srv/in/100% done.mp4' (No such file or directory)", Some("/srv/in/100% done.mp4")),
+            (
+                "ld: cannot find /srv/in/disk full: retry.log: No such file or directory",
+                Some("/srv/in/disk full: retry.log"),
+            ),
+            ("rename /srv/a/x /srv/b/x: Permission denied", None),
+            ("https://a.example/srv/x: Permission denied", None),
+            ("/start: Permission denied", None),
+            ("/usr/bin/x: Permission denied", None),
+            ("Permission denied", None),
+            ("open: Permission denied: /srv/a/x", None),
+        ] {
+            assert_eq!(before_words(event.as_bytes()).as_deref(), want, "{event}");
+        }
+    }
 
     #[test]
     fn a5_the_only_path_is_found() {
@@ -213,13 +313,13 @@ mod tests {
             pieces in proptest::collection::vec(
                 proptest::sample::select(vec![
                     "/", "\\", "C:\\", "/srv/", "a.mp4", "é", "»", "«", "'", "\"", "`", "\\\"", " ", "\n", ":", "(", ")", ".", "=", "GET ",
-                    "  File \"", "    ", "at ", "#1 ", "/bot1", "12", "\u{0}",
+                    "  File \"", "    ", "at ", "#1 ", "/bot1", "12", "\u{0}", ": Permission denied", " (Not a directory)", ": can't ",
                 ]),
                 0..40,
             ),
         ) {
             let event = pieces.concat();
-            if let Some(path) = only(event.as_bytes()) {
+            for path in [only(event.as_bytes()), before_words(event.as_bytes())].into_iter().flatten() {
                 proptest::prop_assert!(event.contains(&path) && path.len() > 3 && !path.contains('\n'), "{path:?} in {event:?}");
             }
         }
