@@ -42,12 +42,34 @@ pub(super) fn plain(text: &[u8]) -> Plain<'_> {
     if let Some(own) = uncarried(&text) {
         text = Cow::Owned(own);
     }
+    if let Some(flat) = flattened(&text) {
+        text = Cow::Owned(flat);
+    }
     let said = said(&text);
     if let Some(traceback) = escaped_traceback(&text) {
         text = Cow::Owned([text.trim_ascii_end(), b"\n", &traceback].concat());
     }
     Plain { text, said }
 }
+
+/// The tracebacks of an exception group one below the other, without the tree that Python draws round them (PEP 654).
+fn flattened(text: &[u8]) -> Option<Vec<u8>> {
+    static BRANCH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(GROUP));
+    BRANCH.find(text)?;
+    let mut flat = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        let inner = line.trim_ascii_start();
+        if inner.starts_with(b"+-") {
+            continue;
+        }
+        let drawn = inner.strip_prefix(b"+ Exception Group ").or_else(|| inner.strip_prefix(b"| "));
+        flat.extend_from_slice(drawn.filter(|_| inner.len() < line.len()).unwrap_or(line));
+    }
+    Some(flat)
+}
+
+/// Where the first exception of a group is drawn.
+const GROUP: &[u8] = b"  +-+---------------- 1 ----------------";
 
 /// The words of the container, when every line is docker's.
 fn contained(text: &[u8]) -> Option<Vec<u8>> {
@@ -79,7 +101,7 @@ const ESCAPED: [&[u8]; 4] = [br"Traceback (most recent call last):\n", br"\n    
 pub(super) fn changed_texts() -> impl Iterator<Item = Literal> {
     // A colour may stand inside a text that a rule needs.
     let colours = b"0123456789;m".iter().map(|b| Literal::exact(&[0x1b, b'[', *b]));
-    colours.chain([DOCKER].into_iter().chain(ESCAPED).map(Literal::exact)).chain(said::texts())
+    colours.chain([DOCKER, GROUP].into_iter().chain(ESCAPED).map(Literal::exact)).chain(said::texts())
 }
 
 /// Whether [`plain`] leaves every byte of this line where rules look for theirs: nothing in it is escaped, coloured or contained.
