@@ -59,28 +59,21 @@ fn before_words(event: &[u8]) -> Option<String> {
         let before = WORDS.iter().find_map(|words| line.strip_suffix(words))?;
         let before = before.strip_suffix(": ").or_else(|| before.strip_suffix(" ("))?;
         let before = before.rsplit_once(": ").filter(|(_, last)| is_sentence(last)).map_or(before, |(first, _)| first);
-        let close = before.chars().next_back()?;
         let quoted = QUOTES.iter().find_map(|(open, end)| {
             let inner = before.strip_suffix(*end)?;
-            let opened = inner.match_indices(*open).filter(|(at, open)| {
-                inner[at + open.len()..].starts_with('/')
-                    && inner[..*at].chars().next_back().is_none_or(char::is_whitespace)
-            });
-            let (at, open) = opened.last()?;
+            let is_opening = |(at, open): &(usize, &str)| {
+                let before = inner[..*at].chars().next_back();
+                inner[at + open.len()..].starts_with('/') && before.is_none_or(char::is_whitespace)
+            };
+            let (at, open) = inner.rmatch_indices(*open).find(is_opening)?;
             Some((at + open.len(), &inner[at + open.len()..]))
         });
-        let (start, path) = match quoted {
-            Some(found) => found,
-            None if QUOTES.iter().any(|(_, end)| *end == close) && !before.contains(" /") => return None,
-            None => {
-                let mut starts = before.match_indices('/').filter(|(at, _)| starts_here(before, *at));
-                let (start, _) = starts.next()?;
-                if starts.next().is_some() {
-                    return None;
-                }
-                (start, &before[start..])
-            }
+        let bare = || {
+            let mut starts = before.match_indices('/').filter(|(at, _)| starts_here(before, *at));
+            let (start, _) = starts.next()?;
+            starts.next().is_none().then(|| (start, &before[start..]))
         };
+        let (start, path) = quoted.or_else(bare)?;
         let usable = components(path) && path.len() <= MAX_PATH && !path.contains(char::is_control);
         (usable && !is_foreign(line, start, path)).then(|| path.to_owned())
     })
