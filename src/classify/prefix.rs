@@ -72,17 +72,26 @@ pub(super) fn prefix(text: &[u8]) -> Prefix {
     out
 }
 
-/// `❌ `, `⚠️ `: what bots put before what they say. Dingbats, technical signs, and everything from mahjong tiles to the newest emoji.
+/// What bots put before what went wrong. No note and no film: behind those stands a title.
+const SIGNS: [&str; 28] = [
+    "❌", "❎", "✖", "✗", "✘", "❗", "❕", "‼", "⚠", "⛔", "☠", "⌛", "⏰", "⏱", "⏳", "🚫", "🚨", "🛑", "🔴", "🟥",
+    "🟠", "🟡", "📛", "💥", "💀", "🔥", "🐞", "🐛",
+];
+
+/// Asks for the colourful shape of the sign before it (U+FE0F).
+const COLOURFUL: &str = "\u{fe0f}";
+
+/// How long the signs at the start are, with what separates them from the message.
 fn signs(text: &[u8]) -> usize {
     let mut at = 0;
     for _ in 0..MAX_SIGNS {
-        at += match &text[at..] {
-            [0xE2, 0x80, 0xBC, ..]
-            | [0xE2, 0x8C..=0x8F | 0x98..=0x9E | 0xAC..=0xAD, _, ..]
-            | [0xEF, 0xB8, 0x8F, ..] => 3,
-            [0xF0, 0x9F, 0x80..=0xAB, _, ..] => 4,
-            _ => break,
+        // Most messages begin with a letter.
+        let rest = text[at..].first().filter(|b| !b.is_ascii()).map(|_| &text[at..]);
+        let Some(sign) = rest.and_then(|rest| SIGNS.iter().find(|sign| rest.starts_with(sign.as_bytes()))) else {
+            break;
         };
+        at += sign.len();
+        at += if text[at..].starts_with(COLOURFUL.as_bytes()) { COLOURFUL.len() } else { 0 };
     }
     if at > 0 { at + blanks(&text[at..]) } else { 0 }
 }

@@ -214,6 +214,8 @@ fn signs_stand_in_front_of_what_bots_say() {
         ("❌", "", None),
         ("‼️Too big", "Too big", None),
         ("→ x", "→ x", None),
+        ("♪ Timed out", "♪ Timed out", None),
+        ("🎬 Timed out", "🎬 Timed out", None),
         ("«x»", "«x»", None),
         ("│ x", "│ x", None),
     ]);
