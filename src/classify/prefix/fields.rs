@@ -35,6 +35,11 @@ fn is_level(key: &[u8]) -> bool {
     KEYS.contains(&key)
 }
 
+/// The same in pairs, where `at` is the level of Heroku and of Python's logfmter.
+fn is_pair_level(key: &[u8]) -> bool {
+    is_level(key) || key == b"at"
+}
+
 fn is_time(key: &[u8]) -> bool {
     const KEYS: [&[u8]; 8] =
         [b"time", b"ts", b"timestamp", b"@timestamp", b"asctime", b"@t", b"__REALTIME_TIMESTAMP", b"Timestamp"];
@@ -161,7 +166,7 @@ fn object(text: &[u8]) -> Option<Object<'_>> {
             let record = Record::of(&text[at..]);
             object.level = object.level.or(record.level);
             object.message = record.message.or(object.message);
-            object.causes.extend(record.exception);
+            record.exception.into_iter().for_each(|exception| object.add(b"exception", exception));
             return false;
         }
         let known = MESSAGE_KEYS.iter().take(rank).position(|name| name.as_bytes() == key);
@@ -267,7 +272,7 @@ fn value_length(text: &[u8]) -> Option<usize> {
 fn logfmt(text: &[u8]) -> Option<Head> {
     let (mut level, mut message) = (None, None);
     let at = walk_pairs(text, |key, pair| {
-        if is_level(key) || key == b"at" {
+        if is_pair_level(key) {
             level = level.or_else(|| level_word(&text[pair.value.clone()]));
         } else if matches!(key, b"msg" | b"message") && message.is_none() {
             let last = text[pair.end..].trim_ascii().is_empty();
@@ -284,7 +289,7 @@ fn pairs(text: &[u8]) -> Option<Object<'_>> {
     let mut object = Object::default();
     walk_pairs(text, |key, pair| {
         let whole = pair.value.start.saturating_sub(1)..pair.value.end + 1;
-        if is_level(key) || key == b"at" {
+        if is_pair_level(key) {
             object.level = object.level.or_else(|| level_word(&text[pair.value.clone()]));
         } else if text.get(whole.start) == Some(&b'"') && text.get(pair.value.end) == Some(&b'"') {
             if matches!(key, b"msg" | b"message") && object.message.is_none() {
@@ -306,7 +311,6 @@ struct Pair {
 
 /// Shows each pair of a line of them; where the last one ended, blanks included.
 fn walk_pairs(text: &[u8], mut show: impl FnMut(&[u8], Pair)) -> Option<usize> {
-    // `at` is the level of Heroku and of Python's logfmter.
     let starts = [&b"time="[..], b"ts=", b"t=", b"level=", b"lvl=", b"caller=", b"at="];
     if !starts.iter().any(|start| text.starts_with(start)) {
         return None;
