@@ -13,6 +13,9 @@ mod facts;
 #[path = "src/classify/fragments.rs"]
 #[allow(dead_code)]
 mod fragments;
+#[path = "src/classify/groups.rs"]
+#[allow(dead_code)]
+mod groups;
 #[path = "src/classify/healthy.rs"]
 #[allow(dead_code)]
 mod healthy;
@@ -29,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "patterns",
         "src/classify/facts.rs",
         "src/classify/fragments.rs",
+        "src/classify/groups.rs",
         "src/classify/healthy.rs",
         "src/classify/healthy.txt",
         "src/classify/literal.rs",
@@ -47,15 +51,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
+    let mut texts: Vec<literal::Literal> =
+        known.values().flat_map(|facts| facts.needs.iter().flatten()).map(|(text, _)| *text).collect();
+    texts.sort_unstable();
+    texts.dedup();
     let mut code = Code::default();
-    known.iter().try_for_each(|(pattern, facts)| code.add(pattern, facts))?;
-    let Code { known, needs, number: _, bytes } = code;
+    let places = [false, true].map(|parts| groups::places(&texts, &vec![None; texts.len()], parts, TRIED));
+    for (number, text) in texts.iter().enumerate() {
+        code.add_text(text, [places[0][number], places[1][number]])?;
+    }
+    known.iter().try_for_each(|(pattern, facts)| code.add(pattern, facts, &texts))?;
+    let Code { known, needs, number: _, texts, bytes } = code;
     let all = format!(
-        "static KNOWN: &[Known] = &[\n{known}];\nstatic NEEDS: &[Need] = &[\n{needs}];\nstatic BYTES: &[u8] = &{bytes:?};\n"
+        "static KNOWN: &[Known] = &[\n{known}];\nstatic NEEDS: &[Need] = &[\n{needs}];\n\
+         static TEXTS: &[Text] = &[\n{texts}];\nstatic BYTES: &[u8] = &{bytes:?};\n"
     );
     fs::write(Path::new(&env::var("OUT_DIR")?).join("known.rs"), all)?;
     Ok(())
 }
+
+/// How many windows of each text are tried in every bucket. Forty took ten times as long and gained nothing.
+const TRIED: usize = 4;
 
 /// What `src/classify/pattern.rs` takes in.
 #[derive(Default)]
@@ -66,22 +82,26 @@ struct Code {
     needs: String,
     /// How many those are.
     number: usize,
+    /// Each a `Text`.
+    texts: String,
     /// What they are cut out of.
     bytes: Vec<u8>,
 }
 
 impl Code {
-    fn add(&mut self, pattern: &str, facts: &facts::Facts) -> std::fmt::Result {
+    fn add_text(&mut self, text: &literal::Literal, places: [groups::Place; 2]) -> std::fmt::Result {
+        let ((bytes, fold), at) = (text.parts(), self.bytes.len());
+        let length = bytes.len();
+        self.bytes.extend(bytes);
+        writeln!(self.texts, "Text {{ at: {at}, length: {length}, fold: {fold}, places: {places:?} }},")
+    }
+
+    fn add(&mut self, pattern: &str, facts: &facts::Facts, texts: &[literal::Literal]) -> std::fmt::Result {
         let facts::Facts { needs, begins, groups, may_be_empty, first, states: _ } = facts;
         let from = self.number;
-        for (text, reach) in needs.iter().flatten() {
-            let ((bytes, fold), at) = (text.parts(), self.bytes.len());
-            let (length, literal::Reach { least, most }) = (bytes.len(), reach);
-            writeln!(
-                self.needs,
-                "Need {{ at: {at}, length: {length}, fold: {fold}, least: {least}, most: {most:?} }},"
-            )?;
-            self.bytes.extend(bytes);
+        for (text, literal::Reach { least, most }) in needs.iter().flatten() {
+            let text = texts.binary_search(text).map_err(|_| std::fmt::Error)?;
+            writeln!(self.needs, "Need {{ text: {text}, least: {least}, most: {most:?} }},")?;
             self.number += 1;
         }
         let needs = needs.as_ref().map(|_| (from, self.number));

@@ -7,25 +7,38 @@
 
 use super::healthy::{fours, frequency, window_share};
 use super::literal::Literal;
-use super::simd::{BUCKETS, WIDTH, Way};
+
+/// How many bytes of a text are looked at.
+pub(super) const WIDTH: usize = 4;
+
+/// How many groups of texts are told apart.
+pub(super) const BUCKETS: usize = 16;
 
 /// What each bucket may have at each position.
 pub(super) type Buckets = Vec<[[bool; 256]; WIDTH]>;
 
-/// How many windows of all texts together are tried in every bucket, the rarest of each text: so many take some
-/// milliseconds at the start of a search.
-const MAX_TRIED: usize = 16_000;
+/// Where a text goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) bucket: u8,
+    /// Where in the text the four bytes stand by which it is found.
+    pub(super) offset: u8,
+}
 
 /// What it costs to find four bytes of a text on the page, beside that a place is found. Chosen among 0, 0.3, 1, 3 and 5 by the
 /// places found in the logs of two benches, the one of `benches/throughput.py` among them.
 const COMPARED: f64 = 0.3;
 
-/// Puts each text into a bucket, the most frequent first; tells where in each text the four bytes stand.
-pub(super) fn grouped(texts: &[Literal], way: Way) -> (Buckets, Vec<usize>) {
-    let healthy = Healthy::new(way);
-    let mut buckets: Vec<Bucket> = (0..BUCKETS).map(|_| Bucket::new(&healthy)).collect();
-    let mut offsets = vec![0; texts.len()];
-    let tried = MAX_TRIED / texts.len().max(1);
+/// The parts of a byte, for a way that looks at each for itself: its lowest four bits, and four that share a bit with them. So the
+/// parts of two bytes seldom make a third one, and less is taken for what it is not. The highest bit is not seen.
+pub(super) fn parts(byte: u8) -> [u8; 2] {
+    [byte & 15, byte >> 3 & 15]
+}
+
+/// Finds places for these texts, the most frequent first; what is `known` stays where it is. `sees_parts`: a way that sees only
+/// [`parts`] of bytes. `tried` windows of each text, the rarest, are tried in every bucket.
+pub(super) fn places(texts: &[Literal], known: &[Option<Place>], sees_parts: bool, tried: usize) -> Vec<Place> {
+    let mut places: Vec<Place> = known.iter().map(|place| place.unwrap_or_default()).collect();
     let windows = |text: &Literal| {
         // A text of three bytes is followed by any.
         let all = 0..=text.len().saturating_sub(WIDTH);
@@ -34,16 +47,42 @@ pub(super) fn grouped(texts: &[Literal], way: Way) -> (Buckets, Vec<usize>) {
         windows.truncate(tried.max(1));
         windows
     };
-    let mut order: Vec<(Vec<(f64, usize)>, usize)> = texts.iter().map(windows).zip(0..).collect();
+    let new = (0..texts.len()).filter(|&number| known[number].is_none());
+    let mut order: Vec<(Vec<(f64, usize)>, usize)> = new.map(|number| (windows(&texts[number]), number)).collect();
+    if order.is_empty() {
+        return places;
+    }
     order.sort_by(|a, b| b.0[0].0.total_cmp(&a.0[0].0).then_with(|| texts[a.1].cmp(&texts[b.1])));
+    let healthy = Healthy::new(sees_parts);
+    let taken = taken(texts.iter().zip(known).filter_map(|(text, place)| Some((text, (*place)?))));
+    let mut buckets: Vec<Bucket> = taken.iter().map(|slots| Bucket::new(*slots, &healthy)).collect();
     for (windows, number) in order {
         let (at, window, bucket) = cheapest(&texts[number], &windows, &mut buckets, &healthy);
-        offsets[number] = at;
-        if let Some(bucket) = buckets.get_mut(bucket) {
-            bucket.add(&window, &healthy);
+        buckets[bucket].add(&window, &healthy);
+        places[number] = Place { bucket: bucket as u8, offset: at as u8 };
+    }
+    places
+}
+
+/// The buckets with these texts in their places.
+pub(super) fn buckets(texts: &[Literal], places: &[Place]) -> Buckets {
+    let bytes = |slot: Slot| {
+        let mut has = [false; 256];
+        slot.all().for_each(|byte| has[usize::from(byte)] = true);
+        has
+    };
+    taken(texts.iter().zip(places.iter().copied())).into_iter().map(|slots| slots.map(bytes)).collect()
+}
+
+/// What may stand in each bucket when these texts are in it.
+fn taken<'a>(texts: impl Iterator<Item = (&'a Literal, Place)>) -> [Window; BUCKETS] {
+    let mut taken = [[Slot::default(); WIDTH]; BUCKETS];
+    for (text, Place { bucket, offset }) in texts {
+        for (position, slot) in taken[usize::from(bucket) % BUCKETS].iter_mut().enumerate() {
+            *slot = slot.with(&Slot::of(text, usize::from(offset) + position));
         }
     }
-    (buckets.iter().map(Bucket::bytes).collect(), offsets)
+    taken
 }
 
 /// The four bytes and the bucket that together make the fewest new false finds.
@@ -110,7 +149,7 @@ impl Slot {
         let mut slot = Self { letter, ..Self::default() };
         for byte in [a, b] {
             slot.bytes[usize::from(byte / 64)] |= 1 << (byte % 64);
-            slot.parts.iter_mut().zip(Way::parts(byte)).for_each(|(set, part)| *set |= 1 << part);
+            slot.parts.iter_mut().zip(parts(byte)).for_each(|(set, part)| *set |= 1 << part);
         }
         slot
     }
@@ -158,10 +197,10 @@ struct Healthy {
 }
 
 impl Healthy {
-    fn new(way: Way) -> Self {
+    fn new(sees_parts: bool) -> Self {
         let words = fours().len().div_ceil(64).next_multiple_of(AT_ONCE);
         let mut healthy =
-            Self { parts: way.sees_parts(), shares: vec![[0.0; 256]; 16], with: vec![0; SETS * 256 * words], words };
+            Self { parts: sees_parts, shares: vec![[0.0; 256]; 16], with: vec![0; SETS * 256 * words], words };
         for (number, (four, _)) in fours().iter().enumerate() {
             for (position, byte) in four.iter().enumerate() {
                 // Digits are all alike: the page has one date, logs have others.
@@ -175,7 +214,7 @@ impl Healthy {
             }
         }
         for byte in 0..=u8::MAX {
-            let [first, second] = Way::parts(byte);
+            let [first, second] = parts(byte);
             for set in (0..256).filter(|set| set >> (first & 7) & 1 != 0) {
                 healthy.shares[usize::from(second)][set] += frequency(byte);
             }
@@ -185,7 +224,7 @@ impl Healthy {
 
     /// What is seen of a byte: two parts, or all of it and nothing else.
     fn seen(&self, byte: u8) -> [u8; 2] {
-        if self.parts { Way::parts(byte) } else { [byte, 0] }
+        if self.parts { parts(byte) } else { [byte, 0] }
     }
 
     /// Where a set begins.
@@ -197,7 +236,7 @@ impl Healthy {
     fn with(&self, window: &[Slot]) -> Vec<u64> {
         let mut sets = vec![0; SETS * self.words];
         for (position, slot) in window.iter().enumerate() {
-            if slot.parts == Slot::ANY.parts {
+            if slot.bytes == Slot::ANY.bytes {
                 sets[2 * position * self.words..][..2 * self.words].fill(u64::MAX);
                 continue;
             }
@@ -240,12 +279,13 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(healthy: &Healthy) -> Self {
+    /// A bucket that has this.
+    fn new(slots: Window, healthy: &Healthy) -> Self {
         Self {
-            slots: [Slot::default(); WIDTH],
-            shares: [0.0; WIDTH],
+            slots,
+            shares: slots.map(|slot| healthy.grown(&Slot::default(), 0.0, &slot)),
             with: std::array::from_fn(|_| Box::new([f64::NAN; LETTERS])),
-            sets: vec![0; SETS * healthy.words],
+            sets: healthy.with(&slots),
         }
     }
 
@@ -301,18 +341,11 @@ impl Bucket {
         }
         self.sets.iter_mut().zip(healthy.with(window)).for_each(|(bits, more)| *bits |= more);
     }
-
-    fn bytes(&self) -> [[bool; 256]; WIDTH] {
-        self.slots.map(|slot| {
-            let mut has = [false; 256];
-            slot.all().for_each(|byte| has[usize::from(byte)] = true);
-            has
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::Way;
     use super::*;
 
     #[test]
@@ -323,14 +356,16 @@ mod tests {
         texts.extend(super::super::event::error_texts());
         let log = include_bytes!("healthy.txt");
         for way in Way::all() {
-            let (buckets, offsets) = grouped(&texts, way);
-            for (text, offset) in texts.iter().zip(offsets) {
+            let places = places(&texts, &vec![None; texts.len()], way.sees_parts(), 8);
+            let buckets = buckets(&texts, &places);
+            for (text, place) in texts.iter().zip(places) {
+                let offset = usize::from(place.offset);
                 let stands = |bucket: &[[bool; 256]; WIDTH]| {
                     (0..WIDTH.min(text.len())).all(|i| bucket[i][usize::from(text.bytes()[offset + i])])
                 };
                 assert!(buckets.iter().any(stands), "{text:?} is in no bucket");
             }
-            let seen = |byte: u8| if way.sees_parts() { Way::parts(byte) } else { [byte, 0] };
+            let seen = |byte: u8| if way.sees_parts() { parts(byte) } else { [byte, 0] };
             let taken = |has: &[bool; 256], byte: u8| {
                 (0..2).all(|part| (0..=u8::MAX).any(|b| has[usize::from(b)] && seen(b)[part] == seen(byte)[part]))
             };

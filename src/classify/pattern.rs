@@ -11,6 +11,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
 use super::facts::{Begins, Facts, First, MAX_NESTING, last_line};
+use super::groups::Place;
 use super::literal::{Literal, Reach};
 
 /// The most memory one compiled pattern may take, in bytes: `(\w{100}){100}` must not take the machine along.
@@ -47,13 +48,21 @@ enum Told {
     Read(Box<Facts>),
 }
 
-/// One text: where its bytes stand in [`BYTES`], which of them stand for either case (a bit each), and how far behind the start it
-/// is. Numbers only: addresses would have to be put in at every start, and the memory that they are put into is the agent's own.
+/// A text that patterns need: where its bytes stand in [`BYTES`], which of them stand for either case (a bit each), and where it
+/// goes in a search by a way that sees bytes, or parts of them. Numbers only: addresses would have to be put in at every start, and the
+/// memory that they are put into is the agent's own.
 #[derive(Debug)]
-struct Need {
+struct Text {
     at: u32,
     length: u8,
     fold: u64,
+    places: [Place; 2],
+}
+
+/// Which of [`TEXTS`] a pattern needs, and how far behind the start it is.
+#[derive(Debug)]
+struct Need {
+    text: u32,
     least: u32,
     most: Option<u32>,
 }
@@ -70,15 +79,37 @@ struct Known {
     first: Option<First>,
 }
 
-// `static KNOWN: &[Known]`, by pattern; `static NEEDS: &[Need]`; `static BYTES: &[u8]`.
+// `static KNOWN: &[Known]`, by pattern; `static NEEDS: &[Need]`; `static TEXTS: &[Text]`, in order; `static BYTES: &[u8]`.
 include!(concat!(env!("OUT_DIR"), "/known.rs"));
+
+impl Text {
+    fn literal(&self) -> Literal {
+        Literal::of_parts(&BYTES[self.at as usize..][..usize::from(self.length)], self.fold)
+    }
+}
 
 impl Need {
     fn text(&self) -> (Literal, Reach) {
-        let bytes = &BYTES[self.at as usize..][..usize::from(self.length)];
         let reach = Reach { least: self.least as usize, most: self.most.map(|most| most as usize) };
-        (Literal::of_parts(bytes, self.fold), reach)
+        (TEXTS[self.text as usize].literal(), reach)
     }
+}
+
+/// Where the build found that these texts go; `None`: no shipped pattern needs that one. Quick for texts in order.
+pub(super) fn built_places(texts: &[Literal], sees_parts: bool) -> Vec<Option<Place>> {
+    let mut at = 0;
+    let place = |text: &Literal| {
+        let is_before = |known: &Text| known.literal() < *text;
+        // As a rule it is one of the next.
+        let skipped = TEXTS[at..].iter().take_while(|known| is_before(known)).count();
+        at += skipped;
+        if skipped == 0 && at > 0 && !is_before(&TEXTS[at - 1]) {
+            at = TEXTS.partition_point(is_before);
+        }
+        let known = TEXTS.get(at).filter(|known| known.literal() == *text)?;
+        Some(known.places[usize::from(sees_parts)])
+    };
+    texts.iter().map(place).collect()
 }
 
 /// What is wrong with a pattern, in words.

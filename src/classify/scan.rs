@@ -4,15 +4,20 @@
 //! text ── simd: four bytes in 16 buckets ──→ places ── a bitmap of those four bytes ── compare ──→ finds
 //! ```
 
-use super::groups::grouped;
+use super::groups::{WIDTH, buckets, places};
 use super::literal::Literal;
-use super::simd::{BLOCK, Places, Tables, WIDTH, Way};
+use super::pattern::built_places;
+use super::simd::{BLOCK, Places, Tables, Way};
 
 /// Bits of a hash of four bytes: the bitmap of those that some text has takes 32 KiB and is mostly empty.
 const BITS: u32 = 18;
 
 /// So many of these bits lead to the keys; those that share them are few and are told apart by the rest.
 const LEAD: u32 = 14;
+
+/// How many windows of all texts together are tried in every bucket when a search begins, the rarest of each text: so many take
+/// some milliseconds. Where the texts of shipped packs go is found out by the build.
+const MAX_TRIED: usize = 16_000;
 
 /// A text that stands somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +80,14 @@ impl Scanner {
     }
 
     pub(super) fn by(texts: Vec<Literal>, way: Way) -> Self {
-        let (buckets, offsets) = grouped(&texts, way);
-        let tables = Tables::new(&buckets, way);
-        let mut keys: Vec<Key> = Vec::new();
-        for ((text, literal), &offset) in (0..).zip(&texts).zip(&offsets) {
-            keys.extend(hashes(literal, offset).into_iter().map(|hash| Key { hash, text, offset: offset as u32 }));
+        let known = built_places(&texts, way.sees_parts());
+        let new = known.iter().filter(|place| place.is_none()).count();
+        let places = places(&texts, &known, way.sees_parts(), MAX_TRIED / new.max(1));
+        let tables = Tables::new(&buckets(&texts, &places), way);
+        let mut keys: Vec<Key> = Vec::with_capacity(texts.len());
+        for ((text, literal), place) in (0..).zip(&texts).zip(places) {
+            let hashes = hashes(literal, place.offset.into()).into_iter();
+            keys.extend(hashes.map(|hash| Key { hash, text, offset: place.offset.into() }));
         }
         keys.sort_by_key(|key| (key.hash, key.text));
         let mut bitmap = Box::new([0_u64; 1 << (BITS - 6)]);

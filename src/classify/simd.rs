@@ -9,11 +9,7 @@
 //! after asking whether it has them. `tests` here holds every way against the portable one, byte for byte.
 #![allow(unsafe_code)]
 
-/// How many bytes of a text are looked at.
-pub(super) const WIDTH: usize = 4;
-
-/// How many groups of texts are told apart.
-pub(super) const BUCKETS: usize = 16;
+use super::groups::{BUCKETS, Buckets, WIDTH, parts};
 
 /// How many bytes are searched at once: they and what was found in them stay in the nearest cache.
 pub(super) const BLOCK: usize = 4 * 1024;
@@ -99,12 +95,6 @@ impl Way {
         }
     }
 
-    /// The parts of a byte: its lowest four bits, and four that share a bit with them. So the parts of two bytes seldom
-    /// make a third one, and less is taken for what it is not. The highest bit is not seen.
-    pub(super) fn parts(byte: u8) -> [u8; 2] {
-        [byte & 15, byte >> 3 & 15]
-    }
-
     /// All that this processor can do, the best one first.
     pub(super) fn all() -> Vec<Self> {
         let mut ways = Vec::new();
@@ -138,13 +128,13 @@ pub(super) struct Tables {
     exact: Box<[[u16; 256]; WIDTH]>,
     /// Half of the buckets, position; by a byte's low seven bits.
     seven: Box<[[Plane; WIDTH]; 2]>,
-    /// Half of the buckets, position; by the one part of a byte (first 16 bytes), by the other (next 16): [`Way::parts`].
+    /// Half of the buckets, position; by the one part of a byte (first 16 bytes), by the other (next 16): [`parts`].
     nibbles: Box<[[Plane; WIDTH]; 2]>,
 }
 
 impl Tables {
     /// Tables for what each bucket, at most [`BUCKETS`], may have at each position.
-    pub(super) fn new(buckets: &[[[bool; 256]; WIDTH]], way: Way) -> Self {
+    pub(super) fn new(buckets: &Buckets, way: Way) -> Self {
         let mut exact = Box::new([[0_u16; 256]; WIDTH]);
         let mut seven = Box::new([[Plane([0; 128]); WIDTH]; 2]);
         let mut nibbles = seven.clone();
@@ -154,7 +144,7 @@ impl Tables {
                 for (byte, _) in bytes.iter().enumerate().filter(|(_, has)| **has) {
                     exact[position][byte] |= 1 << number;
                     seven[half][position].0[byte & 0x7f] |= bit;
-                    let [first, second] = Way::parts(byte as u8).map(usize::from);
+                    let [first, second] = parts(byte as u8).map(usize::from);
                     nibbles[half][position].0[first] |= bit;
                     nibbles[half][position].0[16 + second] |= bit;
                 }
@@ -332,7 +322,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     struct Nibbles(__m256i, __m256i);
 
-    /// The parts of bytes, as [`super::Way::parts`] has them.
+    /// The parts of bytes, as [`parts`](super::parts) has them.
     #[derive(Clone, Copy)]
     struct Parts(__m256i, __m256i);
 
