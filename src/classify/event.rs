@@ -171,7 +171,7 @@ fn stretches(text: &[u8]) -> Vec<Part<'_>> {
     }
     let (head, exceptions) = exceptions(text);
     if exceptions.is_empty() {
-        return whole();
+        return frames_to_the_end(text).map_or_else(whole, |at| vec![Part::new(Place::Whole, &text[..at])]);
     }
     let mut parts = Vec::with_capacity(exceptions.len() + 1);
     for (depth, line) in exceptions.into_iter().rev().take(MAX_CHAIN).enumerate() {
@@ -186,6 +186,19 @@ fn stretches(text: &[u8]) -> Vec<Part<'_>> {
 
 const CAUSED_BY: &[u8] = b"Caused by: ";
 const HEADER: &[u8] = b"Traceback (most recent call last):";
+
+/// A Python frame, and how its source line is indented.
+const FRAME: &[u8] = b"  File \"";
+const SOURCE: &[u8] = b"    ";
+
+/// Where the header of a traceback ends of which nothing but frames follows: it was cut off before it came to its exception, and what
+/// frames quote are source lines all the same.
+fn frames_to_the_end(text: &[u8]) -> Option<usize> {
+    let at = memchr::memmem::find(text, HEADER)? + HEADER.len();
+    let mut frames = text[at..].strip_prefix(b"\n")?.split(|byte| *byte == b'\n');
+    let is_frame = |line: &[u8]| line.starts_with(FRAME) || line.starts_with(SOURCE);
+    (frames.next()?.starts_with(FRAME) && frames.all(is_frame)).then_some(at)
+}
 
 /// Whether this line says how two exceptions of a chain hang together.
 fn is_joint(line: &[u8]) -> bool {
@@ -203,7 +216,7 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
         let start = at;
         at += line.len();
         let bare = line.trim_ascii_end();
-        let frame = line.starts_with(b"  File \"") || bare.ends_with(HEADER);
+        let frame = line.starts_with(FRAME) || bare.ends_with(HEADER);
         let java = bare.starts_with(CAUSED_BY) || (line.starts_with(b"\tat ") && head.is_none());
         if frame || java {
             head.get_or_insert(start);
@@ -329,6 +342,14 @@ mod tests {
         assert_eq!(shown[1], (Place::Chain, "ValueError: one".into()));
         assert_eq!(shown[2].0, Place::Head);
         assert_eq!(shown.len(), 3);
+    }
+
+    #[test]
+    fn a_traceback_that_was_cut_off_quotes_source_lines_too() {
+        let text = "oops\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\n    raise Timeout(\"timed out\")\n  File \"b.py\", line 2, in g\n";
+        let plain = plain(text.as_bytes());
+        let shown: Vec<_> = parts(&plain).iter().map(|part| part.line).collect();
+        assert_eq!(shown, [b"oops\nTraceback (most recent call last):"]);
     }
 
     #[test]

@@ -41,12 +41,13 @@ impl Search {
     pub(super) fn new(rules: &Table, signals: &Table) -> Self {
         let (rules, signals) = (rules.texts(), signals.texts());
         let mut texts = [&rules[..], &signals].concat();
-        texts.sort_unstable();
+        // Two runs in order: they are merged.
+        texts.sort();
         texts.dedup();
         texts.shrink_to_fit();
         let numbers = |of: &[Literal]| {
-            let number = |text| of.binary_search(text).ok().and_then(|number| u32::try_from(number).ok());
-            texts.iter().map(number).collect()
+            let mut numbered = (0..).zip(of).peekable();
+            texts.iter().map(|text| Some(numbered.next_if(|(_, its)| *its == text)?.0)).collect()
         };
         let (rules, signals) = (numbers(&rules), numbers(&signals));
         Self { scanner: Scanner::new(texts), rules, signals }

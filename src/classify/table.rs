@@ -93,7 +93,8 @@ fn needed(entries: &[Entry]) -> Vec<(Literal, Use)> {
         let texts = kept.texts().unwrap_or_default();
         needed.extend(texts.iter().map(|(text, reach)| (*text, Use { entry, reach: *reach })));
     }
-    needed.sort_by_key(|(text, used)| (*text, used.entry));
+    // Stable: the entries of a text stay in their order.
+    needed.sort_by_key(|(text, _)| *text);
     needed
 }
 
