@@ -12,6 +12,10 @@ use super::scan::Find;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     pub(super) entries: Arc<[Entry]>,
+    /// Entries without a text, asked about every part.
+    slow: Arc<[u32]>,
+    /// Ignores without a text, asked when a rule behind them claims a part.
+    slow_ignores: Arc<[u32]>,
     index: Arc<OnceLock<Index>>,
 }
 
@@ -21,10 +25,6 @@ struct Index {
     uses: Box<[Use]>,
     /// Text → the first of its uses; one more than there are texts.
     first: Box<[u32]>,
-    /// Entries without a text, asked about every part.
-    slow: Vec<u32>,
-    /// Ignores without a text, asked when a rule behind them claims a part.
-    slow_ignores: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,22 +60,16 @@ impl Entry {
 }
 
 impl Index {
-    fn new(entries: &[Entry]) -> Self {
-        let (mut slow, mut slow_ignores) = (Vec::new(), Vec::new());
-        for (number, entry) in (0..).zip(entries).filter(|(_, entry)| !entry.has_texts()) {
-            let list = if entry.kind == Kind::Ignore { &mut slow_ignores } else { &mut slow };
-            list.push(number);
-        }
-        let needed = needed(entries);
-        let mut first = Vec::new();
-        for (number, (text, _)) in (0..).zip(&needed) {
+    /// By what [`needed`] found.
+    fn new(needed: &[(Literal, Use)]) -> Self {
+        let mut first: Vec<u32> = Vec::new();
+        for (number, (text, _)) in (0..).zip(needed) {
             if number == 0 || needed[number as usize - 1].0 != *text {
                 first.push(number);
             }
         }
         first.push(u32::try_from(needed.len()).unwrap_or(u32::MAX));
-        let uses = needed.into_iter().map(|(_, used)| used).collect();
-        Self { uses, first: first.into(), slow, slow_ignores }
+        Self { uses: needed.iter().map(|(_, used)| *used).collect(), first: first.into() }
     }
 
     /// Who needs this text; `None`: what stands behind the texts are marks of who searched, not texts of ours.
@@ -100,16 +94,22 @@ fn needed(entries: &[Entry]) -> Vec<(Literal, Use)> {
 
 impl Table {
     pub(super) fn new(entries: Vec<Entry>) -> Self {
-        Self { entries: entries.into(), index: Arc::default() }
+        let without = (0..).zip(&entries).filter(|(_, entry)| !entry.has_texts());
+        let (ignores, slow): (Vec<_>, Vec<_>) = without.partition(|(_, entry)| entry.kind == Kind::Ignore);
+        let numbers = |of: Vec<(u32, &Entry)>| of.into_iter().map(|(number, _)| number).collect();
+        let (slow, slow_ignores) = (numbers(slow), numbers(ignores));
+        Self { entries: entries.into(), slow, slow_ignores, index: Arc::default() }
     }
 
     fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::new(&self.entries))
+        self.index.get_or_init(|| Index::new(&needed(&self.entries)))
     }
 
     /// The texts that are searched for, in their order. Gathered anew: who searches keeps them.
     pub(super) fn texts(&self) -> Vec<Literal> {
-        let mut texts: Vec<Literal> = needed(&self.entries).into_iter().map(|(text, _)| text).collect();
+        let needed = needed(&self.entries);
+        self.index.get_or_init(|| Index::new(&needed));
+        let mut texts: Vec<Literal> = needed.into_iter().map(|(text, _)| text).collect();
         texts.dedup();
         texts
     }
@@ -121,7 +121,7 @@ impl Table {
 
     /// Whether every event has to be asked: some rule has no text.
     pub(super) fn is_slow(&self) -> bool {
-        !self.index().slow.is_empty()
+        !self.slow.is_empty()
     }
 
     /// `take` gets each entry whose pattern matches this part, in order, until it says stop. `finds` are the places of [`Self::texts`],
@@ -145,16 +145,16 @@ impl Table {
                 reach: used.reach,
             }));
         }
-        let ignores = &index.slow_ignores;
+        let ignores = &self.slow_ignores;
         // An ignore that claims one part of a traceback speaks for all of it, whether a rule wants that part or not.
         let whole = matches!(part.place, Place::Whole | Place::Said);
-        if candidates.is_empty() && index.slow.is_empty() && (whole || ignores.is_empty()) {
+        if candidates.is_empty() && self.slow.is_empty() && (whole || ignores.is_empty()) {
             return;
         }
         // Few, mostly one.
         candidates.sort_unstable_by_key(|candidate| (candidate.entry, candidate.at));
         let mut known = candidates.chunk_by(|a, b| a.entry == b.entry).peekable();
-        let mut slow = index.slow.iter().copied().peekable();
+        let mut slow = self.slow.iter().copied().peekable();
         let mut ignores = ignores.iter().copied().peekable();
         // Those before this entry, asked only now: most parts are claimed by nobody.
         let mut ignored = |before: u32, take: &mut dyn FnMut(&'t Entry) -> bool| {
