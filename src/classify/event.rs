@@ -200,6 +200,12 @@ fn frames_to_the_end(text: &[u8]) -> Option<usize> {
     (frames.next()?.starts_with(FRAME) && frames.all(is_frame)).then_some(at)
 }
 
+/// Whether a program that dies begins to say so with this line: Go, and Rust.
+fn is_last_word(line: &[u8]) -> bool {
+    let rust = || line.starts_with(b"thread '") && memchr::memmem::find(line, b"' panicked at ").is_some();
+    line.starts_with(b"panic: ") || line.starts_with(b"fatal error: ") || rust()
+}
+
 /// Whether this line says how two exceptions of a chain hang together.
 fn is_joint(line: &[u8]) -> bool {
     line.starts_with(b"The above exception was the direct cause") || line.starts_with(b"During handling of the above")
@@ -218,6 +224,10 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
         let bare = line.trim_ascii_end();
         let frame = line.starts_with(FRAME) || bare.ends_with(HEADER);
         let java = bare.starts_with(CAUSED_BY) || (line.starts_with(b"\tat ") && head.is_none());
+        if start > 0 && head.is_none() && is_last_word(line) {
+            // It wrote an ordinary line before, which all of this was taken for a part of.
+            return (&text[..start], vec![text[start..].trim_ascii_end()]);
+        }
         if frame || java {
             head.get_or_insert(start);
             open = false;
@@ -342,6 +352,17 @@ mod tests {
         assert_eq!(shown[1], (Place::Chain, "ValueError: one".into()));
         assert_eq!(shown[2].0, Place::Head);
         assert_eq!(shown.len(), 3);
+    }
+
+    #[test]
+    fn a_program_that_dies_is_loud_whatever_it_wrote_before() {
+        for last in ["panic: oops\n\ngoroutine 1 [running]:", "thread 'main' panicked at a.rs:1:2:\noops"] {
+            let text = format!("2026-01-02 03:04:05 INFO x\n{last}\n");
+            let plain = plain(text.as_bytes());
+            let parts = parts(&plain);
+            assert_eq!((parts[0].place, parts[0].message()), (Place::Cause, last.as_bytes()));
+            assert_eq!((parts[1].place, parts[1].message()), (Place::Head, &b"x\n"[..]));
+        }
     }
 
     #[test]
