@@ -206,6 +206,13 @@ fn is_last_word(line: &[u8]) -> bool {
     line.starts_with(b"panic: ") || line.starts_with(b"fatal error: ") || rust()
 }
 
+/// Whether this line is `package.NameError: …`, or a name like that alone.
+fn is_exception(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(byte));
+    is_name && (name.ends_with(b"Error") || name.ends_with(b"Exception"))
+}
+
 /// Whether this line says how two exceptions of a chain hang together.
 fn is_joint(line: &[u8]) -> bool {
     line.starts_with(b"The above exception was the direct cause") || line.starts_with(b"During handling of the above")
@@ -217,6 +224,8 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
     let mut head = None;
     let mut frames = false;
     let mut open = false;
+    // It begins in the middle of a traceback.
+    let is_rest = text.starts_with(SOURCE);
     let mut at = 0;
     for line in text.split_inclusive(|&b| b == b'\n') {
         let start = at;
@@ -238,7 +247,7 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
             found.push((start, at));
         } else if is_joint(line) {
             open = false;
-        } else if frames && !bare.is_empty() && !line[0].is_ascii_whitespace() {
+        } else if (frames || is_rest && is_exception(bare)) && !bare.is_empty() && !line[0].is_ascii_whitespace() {
             frames = false;
             open = true;
             found.push((start, at));
@@ -352,6 +361,14 @@ mod tests {
         assert_eq!(shown[1], (Place::Chain, "ValueError: one".into()));
         assert_eq!(shown[2].0, Place::Head);
         assert_eq!(shown.len(), 3);
+    }
+
+    #[test]
+    fn the_rest_of_a_traceback_is_decided_by_its_exception() {
+        let rest = plain(b"    raise error\n    ^^^^^^^^^^^\nurllib.error.URLError: <urlopen error timed out>\n");
+        assert_eq!(parts(&rest)[0].message(), b"urllib.error.URLError: <urlopen error timed out>");
+        let table = plain(b"    name  state\nerrors: none\n");
+        assert_eq!(parts(&table)[0].place, Place::Whole);
     }
 
     #[test]
