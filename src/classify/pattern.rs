@@ -268,6 +268,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn where_shipped_texts_go_is_known_whatever_their_order() {
+        let mut texts: Vec<Literal> = TEXTS.iter().map(Text::literal).collect();
+        assert!(texts.is_sorted());
+        texts.insert(texts.len() / 2, Literal::exact(b"no shipped rule needs this"));
+        for parts in [false, true] {
+            let mut want: Vec<_> = TEXTS.iter().map(|text| Some(text.places[usize::from(parts)])).collect();
+            want.insert(want.len() / 2, None);
+            assert!(built_places(&texts, parts) == want, "in order");
+            texts.reverse();
+            want.reverse();
+            assert!(built_places(&texts, parts) == want, "from behind");
+            texts.reverse();
+        }
+    }
+
     proptest! {
         #[test]
         fn a5_a_text_in_one_place_or_in_many_is_asked_about_as_by_searching_all(

@@ -185,6 +185,8 @@ fn services_stand_in_front_of_programs() {
         ("2026-01-02T03:04:05Z downloading file: x", "downloading file: x", None),
         ("0|bot  | 2026-01-02 03:04:05 ERROR x", "x", ERROR),
         ("bot-1  | error: X", "X", ERROR),
+        ("2026-01-02 03:04:05 - ERROR - xz: a.xz: x", "xz: a.xz: x", ERROR),
+        ("[ERROR] bzip2: x", "bzip2: x", ERROR),
         ("2026-01-02 03:04:05 Saved file as ERROR 503.mp4", "Saved file as ERROR 503.mp4", None),
         ("2026-01-02 03:04:05 bot ERROR 503", "503", ERROR),
         ("PANIC at the disco.mp4", "PANIC at the disco.mp4", None),

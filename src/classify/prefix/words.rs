@@ -108,37 +108,75 @@ const TOLD: [&[u8]; 14] = [
     b"track",
 ];
 
+/// Programs whose name belongs to what they say, in order: a bot that logs their words names no logger by it.
+const TOOLS: [&str; 60] = [
+    "aria2c",
+    "bash",
+    "bsdtar",
+    "bunzip2",
+    "bzip2",
+    "cat",
+    "chgrp",
+    "chmod",
+    "chown",
+    "cp",
+    "cpio",
+    "curl",
+    "dash",
+    "dd",
+    "df",
+    "du",
+    "ffmpeg",
+    "ffprobe",
+    "find",
+    "gallery-dl",
+    "git",
+    "gtar",
+    "gunzip",
+    "gzip",
+    "ln",
+    "ls",
+    "lz4",
+    "lzma",
+    "mariadb-dump",
+    "mkdir",
+    "mv",
+    "mysqldump",
+    "pg_dump",
+    "pg_restore",
+    "psql",
+    "rclone",
+    "rm",
+    "rmdir",
+    "rsync",
+    "scp",
+    "sftp",
+    "sh",
+    "ssh",
+    "streamlink",
+    "svn",
+    "tar",
+    "tee",
+    "touch",
+    "truncate",
+    "unrar",
+    "unxz",
+    "unzip",
+    "wget",
+    "xz",
+    "youtube-dl",
+    "yt-dlp",
+    "zcat",
+    "zip",
+    "zsh",
+    "zstd",
+];
+
 /// Words with which sentences begin, and programs whose name belongs to what they say.
 pub(super) fn is_speech(name: &[u8]) -> bool {
-    if TOLD.contains(&name) {
-        return true;
-    }
-    matches!(
-        name,
-        b"error"
-            | b"warning"
-            | b"fatal"
-            | b"failed"
-            | b"failure"
-            | b"cause"
-            | b"reason"
-            | b"curl"
-            | b"wget"
-            | b"ffmpeg"
-            | b"ffprobe"
-            | b"yt-dlp"
-            | b"youtube-dl"
-            | b"aria2c"
-            | b"rsync"
-            | b"rclone"
-            | b"git"
-            | b"tar"
-            | b"unzip"
-            | b"gallery-dl"
-            | b"streamlink"
-            | b"sh"
-            | b"bash"
-    )
+    TOLD.contains(&name)
+        || matches!(name, b"error" | b"warning" | b"fatal" | b"failed" | b"failure" | b"cause" | b"reason")
+        || TOOLS.binary_search_by(|tool| tool.as_bytes().cmp(name)).is_ok()
 }
 
 /// `HttpClient`, `DownloadService`: two words in one.
