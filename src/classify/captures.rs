@@ -1,6 +1,7 @@
 //! Brings what a rule read out of a line into one form. Pure. Everything here is a stranger's text.
 
 mod amounts;
+mod forms;
 mod links;
 mod paths;
 mod waits;
@@ -87,10 +88,12 @@ pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[
     let event = &event[..event.len().min(MAX_EVENT)];
     if is_local(class) {
         let said = said.iter().map(|said| &said.text[..said.text.len().min(MAX_EVENT)]);
-        let mut texts = std::iter::once(event).chain(said);
+        let texts = || std::iter::once(event).chain(said.clone());
         let path = match captures.get("path") {
-            None => texts.find_map(paths::named),
-            Some(cut) => texts.find_map(|text| paths::whole(text, cut)),
+            None => {
+                [forms::framed, paths::named, forms::called, paths::file].iter().find_map(|find| texts().find_map(find))
+            }
+            Some(cut) => texts().find_map(|text| paths::whole(text, cut)),
         };
         if let Some(path) = path.and_then(|path| normal("path", &path)) {
             captures.insert("path".into(), path);
@@ -108,9 +111,9 @@ pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[
     }
 }
 
-/// Whether such a fault is one of a file or directory of this machine. A download that times out may name any.
+/// Whether such a fault is one of a file or directory of this machine (a lock is one as well). A download that times out may name any.
 const fn is_local(class: Class) -> bool {
-    matches!(class, Class::Permission | Class::MissingPath | Class::Corrupt | Class::DiskFull)
+    matches!(class, Class::Permission | Class::MissingPath | Class::Corrupt | Class::DiskFull | Class::Conflict)
 }
 
 fn normal(name: &str, value: &str) -> Option<String> {
@@ -120,12 +123,23 @@ fn normal(name: &str, value: &str) -> Option<String> {
         "percent" => percentage(value)?.to_string(),
         "url" => links::balanced(value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', '>', '\'', '"', '…']))
             .to_owned(),
-        "path" | "file_path" => local(unquoted(beside_error(last_line(value.trim())))),
+        "path" | "file_path" => local(unquoted(beside_error(last_line(unbracketed(value.trim()))))),
         "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
     let usable = !value.is_empty() && value.len() <= MAX_VALUE && !value.contains(['\0', '\n', '\r']);
     usable.then_some(value)
+}
+
+/// Without a closing bracket whose opening one stands before it: `file [/srv/a.mp4]: why`.
+fn unbracketed(value: &str) -> &str {
+    let path =
+        value.strip_suffix(']').filter(|path| is_path(path) && path.matches('[').count() == path.matches(']').count());
+    path.unwrap_or(value)
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') || is_drive(text)
 }
 
 /// What stands behind the last line end in a string that a program quotes: `stderr='[mp4 @ 0x5] bad\na.mp4`.
@@ -142,9 +156,27 @@ fn beside_error(value: &str) -> &str {
         let last = name.rsplit('.').next().unwrap_or_default();
         ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && !name.contains([' ', '/'])
     };
-    let is_path = |text: &str| text.starts_with('/') || is_drive(text);
+    // Python's `<_io.BufferedWriter name='a b.pdf'>`, Haskell's `/srv/a.docx: openBinaryFile`
+    let value = value
+        .split_once("<_io.")
+        .and_then(|(_, object)| object.split_once("name="))
+        .map_or(value, |(_, name)| name.trim_end_matches(['"', '>']).trim_matches('\''));
+    let is_call = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase()) && word.contains(|c: char| c.is_ascii_uppercase())
+    };
+    let value = value.rsplit_once(": ").map_or(value, |(path, call)| {
+        if is_path(path) && is_call(call) && call.bytes().all(|b| b.is_ascii_alphabetic()) { path } else { value }
+    });
+    // `at /srv/a (open /srv/a`, the end of which is Go's error
+    let value = value.rsplit_once(" (").and_then(|(_, call)| call.split_once(' ')).map_or(value, |(call, path)| {
+        if is_path(path) && call.bytes().all(|b| b.is_ascii_lowercase()) && !value.ends_with(')') {
+            path
+        } else {
+            value
+        }
+    });
     match (value.split_once(": "), value.rsplit_once(' ')) {
-        (Some((name, path)), _) if is_error(name) && is_path(path) => path,
+        (Some((name, path)), _) if is_error(name) => path,
         (_, Some((path, name))) if is_error(name) && is_path(path) => path,
         _ => value,
     }

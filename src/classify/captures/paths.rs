@@ -26,6 +26,23 @@ const SOURCES: &[&str] = &[
     "pyx", "rb", "rs", "tsx",
 ];
 
+/// What files that bots fetch, make and keep end with.
+const KINDS: &[&str] = &[
+    "3gp", "7z", "aac", "ac3", "apk", "ass", "avi", "azw3", "bak", "bin", "bmp", "bz2", "cbz", "csv", "db", "deb",
+    "doc", "docx", "dmg", "epub", "exe", "flac", "flv", "gif", "gpg", "gz", "h5", "heic", "htm", "html", "img", "iso",
+    "jpeg", "jpg", "json", "log", "lz4", "m2ts", "m3u8", "m4a", "m4b", "m4s", "m4v", "mid", "mkv", "mobi", "mov",
+    "mp2", "mp3", "mp4", "mpeg", "mpg", "nfo", "nzb", "odt", "ogg", "ogv", "opus", "pack", "par2", "parquet", "part",
+    "pdf", "png", "ppt", "pptx", "psd", "r00", "rar", "rpm", "rtf", "sqlite", "srt", "svg", "tar", "tbz2", "tgz",
+    "tif", "tiff", "tmp", "torrent", "ts", "txt", "txz", "vob", "vtt", "wav", "webm", "webp", "wma", "wmv", "xls",
+    "xlsx", "xml", "xz", "yml", "zip", "zst",
+];
+
+/// Words that go on behind a path without an ending: `in /srv/data or use …`.
+const FUNCTION_WORDS: &[&str] = &[
+    "already", "and", "at", "because", "but", "by", "cannot", "could", "does", "due", "exists", "failed", "for",
+    "from", "has", "have", "is", "not", "on", "or", "to", "was", "with",
+];
+
 /// The path that an event is about.
 pub(super) fn named(event: &[u8]) -> Option<String> {
     only(event).or_else(|| before_words(event))
@@ -33,9 +50,68 @@ pub(super) fn named(event: &[u8]) -> Option<String> {
 
 /// The whole of a path that a rule cut at a quote in its name.
 pub(super) fn whole(event: &[u8], cut: &str) -> Option<String> {
-    let is_quote = |c: char| QUOTES.iter().any(|&(open, close)| c == open || c == close);
-    let path = before_words(event)?;
-    path.strip_prefix(cut)?.starts_with(is_quote).then_some(path)
+    let is_whole = |path: &str| path.strip_prefix(cut).is_some_and(|rest| rest.starts_with(is_quote));
+    let at = memchr::memmem::find(event, cut.as_bytes())?;
+    // Windows' long form of the same path, which a rule read from its drive on.
+    if super::is_drive(cut) && event[..at].ends_with(VERBATIM.as_bytes()) {
+        return Some(format!("{VERBATIM}{cut}"));
+    }
+    let line = || {
+        let rest = String::from_utf8_lossy(&event[at..]);
+        Some(rest[..named_end(rest.lines().next()?)?].to_owned())
+    };
+    before_words(event).filter(|path| is_whole(path)).or_else(|| line().filter(|path| is_whole(path)))
+}
+
+fn is_quote(c: char) -> bool {
+    QUOTES.iter().any(|&(open, close)| c == open || c == close)
+}
+
+/// Where a name that begins here ends by its kind (`my film.mp4`, `a.tar.gz`), if nothing before it says that it has ended.
+fn named_end(text: &str) -> Option<usize> {
+    let stops = [": ", " /", "://", " -> ", "|", "<", ">", "?", "*"];
+    let text = stops.iter().filter_map(|stop| text.find(stop)).min().map_or(text, |end| &text[..end]);
+    let mut found = None;
+    for (dot, _) in text.match_indices('.') {
+        let rest = &text[dot + 1..];
+        let length = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let is_kind = KINDS.iter().any(|kind| rest[..length].eq_ignore_ascii_case(kind));
+        let ends = rest[length..].chars().next().is_none_or(|c| !c.is_alphanumeric() && !"_-/\\".contains(c));
+        match found {
+            // `a.mp4.part`
+            Some(end) if end != dot => break,
+            _ if is_kind && ends => found = Some(dot + 1 + length),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The only name with the ending of a kind of file that stands in quotes, or between a line's beginning or a colon and the next: `skipping:
+/// my film.gz: corrupted`. For what rules know to be about a file and nothing else names.
+pub(super) fn file(event: &[u8]) -> Option<String> {
+    let event = String::from_utf8_lossy(event);
+    let mut found: Option<&str> = None;
+    for line in event.lines().filter(|line| !is_frame(line)) {
+        let marks = line.char_indices().filter(|(at, c)| is_quote(*c) || line[..*at].ends_with(": ") || *at == 0);
+        for (at, c) in marks.take(MAX_STARTS) {
+            let start = at + if is_quote(c) { c.len_utf8() } else { 0 };
+            let opens = line[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
+            let name = named_end(&line[start..]).filter(|_| opens).map(|end| &line[start..start + end]);
+            let Some(name) = name.filter(|name| !name.contains(['=', '"', '`']) && !name.starts_with(' ')) else {
+                continue;
+            };
+            let after = line[start + name.len()..].chars().next();
+            let closed = if is_quote(c) { after.is_some_and(is_quote) } else { after == Some(':') };
+            if closed && !is_foreign(line, start, name) {
+                if found.is_some_and(|found| found != name) {
+                    return None;
+                }
+                found = Some(name);
+            }
+        }
+    }
+    found.map(str::to_owned)
 }
 
 /// What the system says of a file, at the end of a line.
@@ -57,6 +133,9 @@ fn before_words(event: &[u8]) -> Option<String> {
     event.lines().filter(|line| !is_frame(line)).find_map(|line| {
         let line = line.trim_end_matches(['.', ')', ' ']);
         let before = WORDS.iter().find_map(|words| line.strip_suffix(words))?;
+        // `/srv/x: [13] Permission denied`
+        let numbered = before.strip_suffix("] ").map(|text| text.trim_end_matches(|c: char| c.is_ascii_digit()));
+        let before = numbered.and_then(|text| text.strip_suffix('[')).unwrap_or(before);
         let before = before.strip_suffix(": ").or_else(|| before.strip_suffix(" ("))?;
         let before = before.rsplit_once(": ").filter(|(_, last)| is_sentence(last)).map_or(before, |(first, _)| first);
         let quoted = QUOTES.iter().find_map(|(open, end)| {
@@ -139,15 +218,17 @@ enum Token<'a> {
     None,
 }
 
+/// In front of a path that Windows takes as it is.
+const VERBATIM: &str = r"\\?\";
+
 /// Where the path begins whose first separator is at this place; `None`: none does.
 fn start(line: &str, at: usize) -> Option<usize> {
     let bytes = line.as_bytes();
-    let start = if bytes[at] == b'/' {
-        at
-    } else {
-        // `C:\`
-        at.checked_sub(2).filter(|drive| bytes[*drive].is_ascii_alphabetic() && bytes[*drive + 1] == b':')?
-    };
+    // `C:\`, `C:/`
+    let drive = at.checked_sub(2).filter(|drive| bytes[*drive].is_ascii_alphabetic() && bytes[*drive + 1] == b':');
+    let start = drive.or_else(|| (bytes[at] == b'/').then_some(at))?;
+    // Windows' long form stands in front of a drive.
+    let start = if drive.is_some() && line[..start].ends_with(VERBATIM) { start - VERBATIM.len() } else { start };
     let before = line[..start].chars().next_back();
     let begins =
         before.is_none_or(|c| c.is_whitespace() || "=([{".contains(c) || QUOTES.iter().any(|(open, _)| *open == c));
@@ -158,18 +239,27 @@ fn token(line: &str, start: usize) -> Token<'_> {
     let rest = &line[start..];
     let windows = !rest.starts_with('/');
     let quoted = QUOTES.iter().filter(|(open, _)| line[..start].ends_with(*open));
-    let closed = quoted.filter_map(|(_, close)| rest.find(*close)).min();
+    let closed = quoted.filter_map(|(_, close)| closing(rest, *close)).min();
     let path = match closed {
         // A quote inside a quoted text (JSON) is escaped.
         Some(end) => rest[..end].strip_suffix('\\').filter(|_| !windows).unwrap_or(&rest[..end]),
-        None => match unquoted(rest, windows) {
+        None => match unquoted(rest, windows).or_else(|| bracketed(&line[..start], rest)) {
             Some(path) => path,
             None => return Token::Unsure,
         },
     };
+    let named = closed.is_some() && extension(path).is_some();
     let is_control = |c: char| c.is_control() || "?*|<>\u{fffd}".contains(c);
-    let whole = if windows { path.len() > 3 } else { components(path) };
-    if !whole || path.len() > MAX_PATH || path.contains(is_control) { Token::None } else { Token::Path(path) }
+    let plain = path.strip_prefix(VERBATIM).unwrap_or(path);
+    let whole = if windows { path.len() > 3 } else { named || components(path) };
+    if !whole || path.len() > MAX_PATH || plain.contains(is_control) { Token::None } else { Token::Path(path) }
+}
+
+/// Where the quote is closed: not in the middle of a word (`L'Étranger`), unless nowhere else.
+fn closing(rest: &str, close: char) -> Option<usize> {
+    let ends = |at: usize| rest[at + close.len_utf8()..].chars().next().is_none_or(|c| !c.is_alphanumeric());
+    let line = rest.find('\n').map_or(rest, |end| &rest[..end]);
+    line.match_indices(close).map(|(at, _)| at).find(|at| ends(*at)).or_else(|| rest.find(close))
 }
 
 /// Two components at least: `/start` is what people tell a bot.
@@ -179,17 +269,41 @@ fn components(path: &str) -> bool {
     first && parts.next().is_some_and(|part| !part.is_empty() && !part.starts_with('/'))
 }
 
+/// The path in brackets: `file_write (E:\My films\a.mkv)`, `analyzing [/srv/my mods/b.jar]`.
+fn bracketed<'a>(before: &str, rest: &'a str) -> Option<&'a str> {
+    let closing = [('[', ']'), ('(', ')')].into_iter().find(|(open, _)| before.ends_with(*open))?.1;
+    let path = &rest[..rest.find(closing)?];
+    // With an ending, or it may be a sentence that begins with a path.
+    extension(path).is_some().then_some(path)
+}
+
 /// The path that begins here without quotes; `None`: nobody can tell where it ends.
 fn unquoted(rest: &str, windows: bool) -> Option<&str> {
     let stops = |c: char| c.is_whitespace() || c.is_control() || "\"'`|<>’”»".contains(c);
     let mut end = rest.find(stops).unwrap_or(rest.len());
-    if windows && let Some(colon) = rest[2..end].find(':') {
-        end = colon + 2;
+    let drive = rest.find(':').map_or(0, |colon| colon + 1);
+    if windows
+        && drive <= end
+        && let Some(colon) = rest[drive..end].find(':')
+    {
+        end = drive + colon;
     }
     let raw = &rest[..end];
     let path = balanced(raw.trim_end_matches(['.', ',', ';', ':', '!', '…', '}']));
-    let goes_on = path.len() == raw.len() && rest[end..].starts_with(' ') && extension(path).is_none();
-    (!goes_on).then_some(path)
+    let cut = path.len() == raw.len()
+        && rest[end..].starts_with(|c: char| c == ' ' || is_quote(c))
+        && extension(path).is_none();
+    if !cut {
+        return Some(path);
+    }
+    let named = named_end(rest).map(|end| &rest[..end]).filter(|name| name.len() > path.len());
+    let goes_on = || {
+        let after = rest[end..].strip_prefix(' ')?;
+        let word = after.split(' ').next()?;
+        (FUNCTION_WORDS.contains(&word) && !after.contains(['/', '\\'])).then_some(path)
+    };
+    let ended = || (!rest[end..].starts_with(' ')).then_some(path);
+    named.or_else(ended).or_else(goes_on)
 }
 
 /// What its last component ends with.
@@ -212,9 +326,9 @@ fn is_foreign(line: &str, start: usize, path: &str) -> bool {
     if PROGRAMS.iter().any(|program| path.starts_with(program)) || LIBRARIES.iter().any(|part| path.contains(part)) {
         return true;
     }
-    // `/app/bot.py:12`, `/app/bot.ts:12:7`
+    // `/app/bot.py:12`, `/app/bot.ts:12:7`, `/app/bot.php#12`
     let mut plain = path;
-    while let Some(file) = plain.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix(':') {
+    while let Some(file) = plain.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix([':', '#']) {
         plain = file;
     }
     if extension(plain).is_some_and(|extension| SOURCES.contains(&extension)) {
@@ -253,6 +367,7 @@ mod tests {
                 "ld: cannot find /srv/in/disk full: retry.log: No such file or directory",
                 Some("/srv/in/disk full: retry.log"),
             ),
+            ("/srv/ext/echo.x: [13] Permission denied", Some("/srv/ext/echo.x")),
             ("rename /srv/a/x /srv/b/x: Permission denied", None),
             ("https://a.example/srv/x: Permission denied", None),
             ("/start: Permission denied", None),
@@ -274,7 +389,8 @@ mod tests {
             ),
             ("creating /srv/saver/spool\n  1: Permission denied", Some("/srv/saver/spool")),
             ("{\"msg\":\"open \\\"/srv/in/x\\\": denied\"}", Some("/srv/in/x")),
-            ("/srv/a b.mp4: Permission denied", None),
+            ("/srv/a b.mp4: Permission denied", Some("/srv/a b.mp4")),
+            ("/srv/a b: Permission denied", None),
             ("/srv/a.mp4: cannot write to /srv/a.mp4 now", Some("/srv/a.mp4")),
             ("move '/tmp/a/x' -> '/srv/b/x'", None),
             ("(/srv/a/b(1).mp4)", Some("/srv/a/b(1).mp4")),
@@ -292,12 +408,42 @@ mod tests {
             ("spawn /app/node_modules/x/bin/y EACCES", None),
             ("Writing output to\n/mnt/usb/z.ts\nerror: [Errno 28]", Some("/mnt/usb/z.ts")),
             ("/srv/a/b?x=1 /srv/a/*.mp4", None),
+            ("failed to open C:/In/clip.mp4, cause: x", Some("C:/In/clip.mp4")),
+            ("error analyzing [D:\\My mods\\a b.jar]: x", Some("D:\\My mods\\a b.jar")),
+            (r"no space : '\\?\C:\My data\a'", Some(r"\\?\C:\My data\a")),
+            (r"mkdir \\?\E:\B\.old: denied", Some(r"\\?\E:\B\.old")),
+            ("save to /srv/New folder/voice 42.ogg failed: x", Some("/srv/New folder/voice 42.ogg")),
+            ("thumbnail /srv/it's late.jpg not written", Some("/srv/it's late.jpg")),
+            ("open '/srv/in/L'Étranger.pdf': denied", Some("/srv/in/L'Étranger.pdf")),
+            ("make 3 MB available in /srv/db/journal or use --small", Some("/srv/db/journal")),
+            ("/srv/films to watch/a: denied", None),
+            ("failed to open file '/out_0.ts'", Some("/out_0.ts")),
+            ("create /srv/log/a.log because x at /srv/app/b.php#62", Some("/srv/log/a.log")),
             ("", None),
         ] {
             assert_eq!(only(event.as_bytes()).as_deref(), want, "{event}");
         }
         let many = "/srv/a/b.mp4 ".repeat(MAX_STARTS + 1);
         assert_eq!(only(many.as_bytes()), None, "too many to be about one");
+    }
+
+    #[test]
+    fn a5_the_only_name_of_a_file_is_found() {
+        for (event, want) in [
+            ("pigz: skipping: my film.gz: corrupted -- incomplete deflate data", Some("my film.gz")),
+            ("03 - Überfahrt.flac: *** Got error code 0", Some("03 - Überfahrt.flac")),
+            ("Premature end of JPEG file `./Zoë's cover.jpg' @ warning/jpeg.c", Some("./Zoë's cover.jpg")),
+            ("cannot draw 'out/No. 4711.pdf'", Some("out/No. 4711.pdf")),
+            ("a.tar.gz: b.mp4: x", None),
+            ("clip.mp4.part: x", Some("clip.mp4.part")),
+            ("saved a.mp4", None),
+            ("see https://a.example/x.mp4: gone", None),
+            ("bot.log.handler: x", None),
+            ("it's a.mp4 'now'", None),
+            ("", None),
+        ] {
+            assert_eq!(file(event.as_bytes()).as_deref(), want, "{event}");
+        }
     }
 
     proptest::proptest! {
@@ -312,6 +458,7 @@ mod tests {
             ),
         ) {
             let event = pieces.concat();
+            let _ = file(event.as_bytes());
             for path in [only(event.as_bytes()), before_words(event.as_bytes())].into_iter().flatten() {
                 proptest::prop_assert!(event.contains(&path) && path.len() > 3 && !path.contains('\n'), "{path:?} in {event:?}");
             }
