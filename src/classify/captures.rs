@@ -131,8 +131,15 @@ fn normal(name: &str, value: &str) -> Option<String> {
     usable.then_some(value)
 }
 
-/// Without a closing bracket whose opening one stands before it: `file [/srv/a.mp4]: why`.
+/// Without a closing bracket whose opening one stands before it (`file [/srv/a.mp4]: why`), or what stands in such brackets behind words
+/// that begin like a path (`Folder/File to be scanned [/srv/in/a]`).
 fn unbracketed(value: &str) -> &str {
+    if let Some((_, inner)) = value.split_once(" [")
+        && let Some(inner) = inner.strip_suffix(']').or_else(|| (!inner.contains(']')).then_some(inner))
+        && is_path(inner)
+    {
+        return inner;
+    }
     let path =
         value.strip_suffix(']').filter(|path| is_path(path) && path.matches('[').count() == path.matches(']').count());
     path.unwrap_or(value)
@@ -288,6 +295,12 @@ mod tests {
             ("path", "'/srv/it\\'s \\xe9 \\\\x.mp4'", Some("/srv/it's é \\x.mp4")),
             ("path", "‘a b.mp4’", Some("a b.mp4")),
             ("path", "/srv/a b.zip Error", Some("/srv/a b.zip")),
+            ("path", "/File to be scanned [/srv/in/a]", Some("/srv/in/a")),
+            ("path", "/srv/in/a.mp4]", Some("/srv/in/a.mp4")),
+            ("path", "/srv/in/Film [1080p]", Some("/srv/in/Film [1080p]")),
+            ("path", "/srv/a.docx: openBinaryFile", Some("/srv/a.docx")),
+            ("path", "\"<_io.BufferedWriter name='/srv/a b.pdf'>\"", Some("/srv/a b.pdf")),
+            ("path", "pikepdf._core.PdfError: L'Étranger.pdf", Some("L'Étranger.pdf")),
             ("path", "/srv/x TypeError", Some("/srv/x")),
             ("path", "'/srv/Human Error'", Some("/srv/Human Error")),
             ("path", "pikepdf._core.PdfError: /srv/a b.pdf", Some("/srv/a b.pdf")),

@@ -6,7 +6,9 @@ const MAX_LINKS: usize = 16;
 /// The longest URL.
 const MAX_URL: usize = 2048;
 
-const SCHEMES: &[&[u8]] = &[b"http", b"https", b"ftp", b"ftps", b"rtmp", b"rtmps"];
+/// What can be fetched, or is watched while it is sent.
+const SCHEMES: &[&[u8]] =
+    &[b"http", b"https", b"ftp", b"ftps", b"sftp", b"rtmp", b"rtmps", b"rtsp", b"rtsps", b"mms", b"ws", b"wss"];
 
 /// Hosts that explain errors, with what their paths begin with.
 const HELP: &[(&str, &str)] = &[
@@ -179,6 +181,8 @@ mod tests {
             ("failed: https://a.example/v(1).mp4).", Some("https://a.example/v(1).mp4")),
             ("(see https://a.example/v.mp4)", Some("https://a.example/v.mp4")),
             ("url=\"ftp://a.example/v.mp4\", again 'ftp://a.example/v.mp4'", Some("ftp://a.example/v.mp4")),
+            ("input rtsp://cam.example:554/a?b=1 due to: timed out", Some("rtsp://cam.example:554/a?b=1")),
+            ("redis://cache.example:6379 refused", None),
             ("https://a.example/1 https://a.example/2", None),
             ("‘https://a.example/v.mp4’: x", Some("https://a.example/v.mp4")),
             (

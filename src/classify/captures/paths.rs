@@ -12,6 +12,9 @@ const MAX_STARTS: usize = 64;
 /// The longest path Linux takes.
 const MAX_PATH: usize = 4096;
 
+/// How far the end of a name is looked for: Linux takes 255 bytes for each of its parts, and few programs write more than three.
+const MAX_NAME: usize = 1024;
+
 /// What paths of programs begin with: they say who failed, not on what.
 const PROGRAMS: &[&str] =
     &["/bin/", "/dev/", "/lib/", "/lib64/", "/proc/", "/sbin/", "/sys/", "/usr/bin/", "/usr/lib/", "/usr/local/lib/"];
@@ -69,6 +72,7 @@ fn is_quote(c: char) -> bool {
 
 /// Where a name that begins here ends by its kind (`my film.mp4`, `a.tar.gz`), if nothing before it says that it has ended.
 fn named_end(text: &str) -> Option<usize> {
+    let text = &text[..text.floor_char_boundary(MAX_NAME)];
     let stops = [": ", " /", "://", " -> ", "|", "<", ">", "?", "*"];
     let text = stops.iter().filter_map(|stop| text.find(stop)).min().map_or(text, |end| &text[..end]);
     let mut found = None;
@@ -258,8 +262,7 @@ fn token(line: &str, start: usize) -> Token<'_> {
 /// Where the quote is closed: not in the middle of a word (`L'Étranger`), unless nowhere else.
 fn closing(rest: &str, close: char) -> Option<usize> {
     let ends = |at: usize| rest[at + close.len_utf8()..].chars().next().is_none_or(|c| !c.is_alphanumeric());
-    let line = rest.find('\n').map_or(rest, |end| &rest[..end]);
-    line.match_indices(close).map(|(at, _)| at).find(|at| ends(*at)).or_else(|| rest.find(close))
+    rest.match_indices(close).map(|(at, _)| at).find(|at| ends(*at)).or_else(|| rest.find(close))
 }
 
 /// Two components at least: `/start` is what people tell a bot.
