@@ -140,9 +140,11 @@ fn unbracketed(value: &str) -> &str {
     {
         return inner;
     }
-    let path =
-        value.strip_suffix(']').filter(|path| is_path(path) && path.matches('[').count() == path.matches(']').count());
-    path.unwrap_or(value)
+    let closed = [('[', ']'), ('(', ')')].into_iter().find_map(|(open, close)| {
+        let path = value.strip_suffix(close)?;
+        (is_path(path) && path.matches(open).count() == path.matches(close).count()).then_some(path)
+    });
+    closed.unwrap_or(value)
 }
 
 fn is_path(text: &str) -> bool {
@@ -175,13 +177,17 @@ fn beside_error(value: &str) -> &str {
         if is_path(path) && is_call(call) && call.bytes().all(|b| b.is_ascii_alphabetic()) { path } else { value }
     });
     // `at /srv/a (open /srv/a`, the end of which is Go's error
-    let value = value.rsplit_once(" (").and_then(|(_, call)| call.split_once(' ')).map_or(value, |(call, path)| {
-        if is_path(path) && call.bytes().all(|b| b.is_ascii_lowercase()) && !value.ends_with(')') {
-            path
-        } else {
-            value
-        }
-    });
+    let value = value
+        .rsplit_once(" (")
+        .or_else(|| value.rsplit_once(" - "))
+        .and_then(|(_, call)| call.split_once(' '))
+        .map_or(value, |(call, path)| {
+            if is_path(path) && call.bytes().all(|b| b.is_ascii_lowercase()) && !value.ends_with(')') {
+                path
+            } else {
+                value
+            }
+        });
     match (value.split_once(": "), value.rsplit_once(' ')) {
         (Some((name, path)), _) if is_error(name) => path,
         (_, Some((path, name))) if is_error(name) && is_path(path) => path,
@@ -297,6 +303,9 @@ mod tests {
             ("path", "/srv/a b.zip Error", Some("/srv/a b.zip")),
             ("path", "/File to be scanned [/srv/in/a]", Some("/srv/in/a")),
             ("path", "/srv/in/a.mp4]", Some("/srv/in/a.mp4")),
+            ("path", "/srv/in/a)", Some("/srv/in/a")),
+            ("path", "/srv/in/a - open /srv/in/a", Some("/srv/in/a")),
+            ("path", "/srv/in/a - b/c", Some("/srv/in/a - b/c")),
             ("path", "/srv/in/Film [1080p]", Some("/srv/in/Film [1080p]")),
             ("path", "/srv/a.docx: openBinaryFile", Some("/srv/a.docx")),
             ("path", "\"<_io.BufferedWriter name='/srv/a b.pdf'>\"", Some("/srv/a b.pdf")),

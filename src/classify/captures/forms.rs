@@ -61,7 +61,7 @@ pub(super) fn called(event: &[u8]) -> Option<String> {
         let nouns = concat!(
             r"(?i:\b(?:file|directory|dir|folder|path|archive|image|filename|file_name|name|opening|(?:failed|unable|cannot|can't|could not|couldn't) (?:to )?",
             r"(?:open|read|write|create|load|access|stat|extract|decode|parse))(?: ?[=:] ?| )[bu]?)",
-            r"(?:(?P<c>(?:[A-Za-z]:)?[^\s:'\x22?*<>|()]*[/\\][^\s:'\x22?*<>|()]*\.\w{1,5})(?:[\s:,;]|$)|'(?P<a>[^'\n:?*<>|]*[./][^'\n:?*<>|]*)'|\x22(?P<b>[^\x22\n:?*<>|]*[./][^\x22\n:?*<>|]*)\x22)",
+            r"(?:(?P<c>(?:[A-Za-z]:)?[^\s:'\x22?*<>|()]*[/\\][^\s:'\x22?*<>|()]*\.\w{1,5})(?:[\s:,;]|$)|(?P<d>[\w.-]+[/\\][^\s:'\x22?*<>|()]+): |(?P<e>\.{1,2}/[^\s:'\x22?*<>|()]+) |'(?P<a>[^'\n:?*<>|]*[./][^'\n:?*<>|]*)'|\x22(?P<b>[^\x22\n:?*<>|]*[./][^\x22\n:?*<>|]*)\x22)",
         );
         RegexBuilder::new(nouns).unicode(false).multi_line(true).build().ok()
     });
@@ -72,7 +72,7 @@ pub(super) fn called(event: &[u8]) -> Option<String> {
         .captures_iter(event)
         .filter(|found| found.get(0).is_some_and(|all| !is_step(all.end())))
         .last()?;
-    let path = ["a", "b", "c"].iter().find_map(|name| found.name(name))?;
+    let path = ["a", "b", "c", "d", "e"].iter().find_map(|name| found.name(name))?;
     Some(String::from_utf8_lossy(path.as_bytes()).into_owned())
 }
 
@@ -89,6 +89,8 @@ mod tests {
             ("file '/var/log/x'[8] write error", Some("/var/log/x")),
             ("Unable to create file logs/info.log java.io.IOException: Permission denied", Some("logs/info.log")),
             ("no such file 'https://a.example/x'", None),
+            ("Unable to open table file logs/run_7/checkpoint: Data loss", Some("logs/run_7/checkpoint")),
+            ("Write to file ./ibtmp1 failed at offset 2", Some("./ibtmp1")),
             ("failed to open https://a.example/x.mp4: Permission denied", None),
             ("File \"/srv/app/bot.py\", line 3, in f\nOSError", None),
             ("a file of 'words'", None),

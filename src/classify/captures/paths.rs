@@ -303,6 +303,9 @@ fn unquoted(rest: &str, windows: bool) -> Option<&str> {
     let goes_on = || {
         let after = rest[end..].strip_prefix(' ')?;
         let word = after.split(' ').next()?;
+        if word.starts_with(['(', '[']) && !after.contains(['/', '\\']) {
+            return Some(path);
+        }
         (FUNCTION_WORDS.contains(&word) && !after.contains(['/', '\\'])).then_some(path)
     };
     let ended = || (!rest[end..].starts_with(' ')).then_some(path);
@@ -419,6 +422,7 @@ mod tests {
             ("thumbnail /srv/it's late.jpg not written", Some("/srv/it's late.jpg")),
             ("open '/srv/in/L'Étranger.pdf': denied", Some("/srv/in/L'Étranger.pdf")),
             ("make 3 MB available in /srv/db/journal or use --small", Some("/srv/db/journal")),
+            ("writing to file /srv/data/epoch-checkpoint (a.b.Channel)", Some("/srv/data/epoch-checkpoint")),
             ("/srv/films to watch/a: denied", None),
             ("failed to open file '/out_0.ts'", Some("/out_0.ts")),
             ("create /srv/log/a.log because x at /srv/app/b.php#62", Some("/srv/log/a.log")),
