@@ -90,9 +90,9 @@ pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[
         let said = said.iter().map(|said| &said.text[..said.text.len().min(MAX_EVENT)]);
         let texts = || std::iter::once(event).chain(said.clone());
         let path = match captures.get("path") {
-            None => {
-                [forms::framed, paths::named, forms::called, paths::file].iter().find_map(|find| texts().find_map(find))
-            }
+            None => [forms::framed, paths::named, forms::called, paths::file]
+                .iter()
+                .find_map(|find| texts().find_map(find).filter(|path| class != Class::MissingPath || says_what(path))),
             Some(cut) => texts().find_map(|text| paths::whole(text, cut)),
         };
         if let Some(path) = path.and_then(|path| normal("path", &path)) {
@@ -114,6 +114,13 @@ pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[
 /// Whether such a fault is one of a file or directory of this machine (a lock is one as well). A download that times out may name any.
 const fn is_local(class: Class) -> bool {
     matches!(class, Class::Permission | Class::MissingPath | Class::Corrupt | Class::DiskFull | Class::Conflict)
+}
+
+/// Whether a name tells a file from a directory, or where it belongs. Of `cat: notes: No such file or directory` nobody knows, and a
+/// directory of that name would be a wrong repair.
+fn says_what(path: &str) -> bool {
+    let path = path.trim_matches(|c| QUOTES.iter().any(|&(open, close)| c == open || c == close));
+    path.contains(['/', '\\']) || path.trim_start_matches('.').contains('.')
 }
 
 fn normal(name: &str, value: &str) -> Option<String> {
@@ -374,6 +381,16 @@ mod tests {
         let traceback = "Traceback (most recent call last):\n  File \"/app/a.py\", line 1, in f\n    open('/srv/x/y')\nOSError: (name = '/srv/in/a.h5', errno = 2)";
         assert_eq!(filled(&[], traceback), "path=/srv/in/a.h5");
         assert_eq!(filled(&[], "nothing of the kind"), "");
+        for (event, want) in [
+            ("cat: notes: No such file or directory", None),
+            ("panic: open .saver: no such file or directory", None),
+            ("cat: notes.txt: No such file or directory", Some("notes.txt")),
+            ("cat: in/notes: No such file or directory", Some("in/notes")),
+        ] {
+            let mut captures = Captures::new();
+            fill(&mut captures, Class::MissingPath, event.as_bytes(), &[]);
+            assert_eq!(captures.get("path").map(String::as_str), want, "{event}");
+        }
         let mut captures = Captures::new();
         fill(&mut captures, Class::Timeout, b"/srv/in/a.mp4 timed out", &[]);
         assert!(captures.is_empty(), "what timed out is not of this machine");

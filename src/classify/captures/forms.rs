@@ -55,7 +55,8 @@ pub(super) fn framed(event: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(path).into_owned())
 }
 
-/// The name in quotes, or without them one with a separator and an ending, behind the noun that says what it is (`could not extend file "base/4/5"`), of the last such line.
+/// The name behind the noun that says what it is (`could not extend file "base/4/5"`), in quotes, or without them if it has a separator; of
+/// the last such line.
 pub(super) fn called(event: &[u8]) -> Option<String> {
     static NOUNS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let nouns = concat!(
