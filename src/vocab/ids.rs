@@ -52,15 +52,20 @@ impl Id {
         }
         Some(Self(value))
     }
+
+    fn digits(self) -> [u8; LENGTH] {
+        std::array::from_fn(|place| ALPHABET[(self.0 >> (5 * (LENGTH - 1 - place)) & 31) as usize])
+    }
+}
+
+/// The digits are ASCII.
+fn text(digits: &[u8; LENGTH]) -> &str {
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in (0..LENGTH).rev() {
-            let digit = (self.0 >> (5 * place)) & 31;
-            write!(f, "{}", ALPHABET[digit as usize] as char)?;
-        }
-        Ok(())
+        f.write_str(text(&self.digits()))
     }
 }
 
@@ -72,7 +77,7 @@ impl fmt::Debug for Id {
 
 impl Serialize for Id {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(text(&self.digits()))
     }
 }
 

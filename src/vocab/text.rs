@@ -13,6 +13,12 @@ fn is_hostile(c: char) -> bool {
             | '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether nothing in the text is hostile. Nearly all of it is ASCII, and that is seen many bytes at a time.
+fn is_plain(text: &str) -> bool {
+    let is_printed = |byte: &u8| matches!(byte, b' '..=b'~');
+    text.as_bytes().iter().all(is_printed) || !text.chars().any(is_hostile)
+}
+
 /// Text with every control, bidi and invisible character shown as an escape; newlines and tabs too.
 ///
 /// What comes out can be written to a terminal, put into a message or a page: it is one line and steers nothing.
@@ -31,7 +37,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// harmless to the terminal of somebody who looks at the file.
 #[must_use]
 pub fn json_text(json: String) -> String {
-    if !json.chars().any(is_hostile) {
+    if is_plain(&json) {
         return json;
     }
     // Outside of strings, JSON has none of these.
@@ -47,7 +53,7 @@ pub fn json_text(json: String) -> String {
 }
 
 fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(|c| is_hostile(c) && !keep(c)) {
+    if is_plain(text) || !text.chars().any(|c| is_hostile(c) && !keep(c)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
