@@ -4,6 +4,7 @@ mod amounts;
 mod forms;
 mod links;
 mod paths;
+mod trimmed;
 mod waits;
 
 use super::pattern::Pattern;
@@ -90,7 +91,7 @@ pub(super) fn fill(captures: &mut Captures, class: Class, event: &[u8], said: &[
         let said = said.iter().map(|said| &said.text[..said.text.len().min(MAX_EVENT)]);
         let texts = || std::iter::once(event).chain(said.clone());
         let path = match captures.get("path") {
-            None => [forms::framed, paths::named, forms::called, paths::file]
+            None => [forms::framed, paths::named, forms::called, paths::file, paths::word]
                 .iter()
                 .find_map(|find| texts().find_map(find).filter(|path| class != Class::MissingPath || says_what(path))),
             Some(cut) => texts().find_map(|text| paths::whole(text, cut)),
@@ -130,7 +131,7 @@ fn normal(name: &str, value: &str) -> Option<String> {
         "percent" => percentage(value)?.to_string(),
         "url" => links::balanced(value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', '>', '\'', '"', '…']))
             .to_owned(),
-        "path" | "file_path" => local(unquoted(beside_error(last_line(unbracketed(value.trim()))))),
+        "path" | "file_path" => local(unquoted(trimmed::path(value.trim()))),
         "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
     };
@@ -138,68 +139,8 @@ fn normal(name: &str, value: &str) -> Option<String> {
     usable.then_some(value)
 }
 
-/// Without a closing bracket whose opening one stands before it (`file [/srv/a.mp4]: why`), or what stands in such brackets behind words
-/// that begin like a path (`Folder/File to be scanned [/srv/in/a]`).
-fn unbracketed(value: &str) -> &str {
-    if let Some((_, inner)) = value.split_once(" [")
-        && let Some(inner) = inner.strip_suffix(']').or_else(|| (!inner.contains(']')).then_some(inner))
-        && is_path(inner)
-    {
-        return inner;
-    }
-    let closed = [('[', ']'), ('(', ')')].into_iter().find_map(|(open, close)| {
-        let path = value.strip_suffix(close)?;
-        (is_path(path) && path.matches(open).count() == path.matches(close).count()).then_some(path)
-    });
-    closed.unwrap_or(value)
-}
-
 fn is_path(text: &str) -> bool {
     text.starts_with('/') || is_drive(text)
-}
-
-/// What stands behind the last line end in a string that a program quotes: `stderr='[mp4 @ 0x5] bad\na.mp4`.
-fn last_line(value: &str) -> &str {
-    let (before, last) = value.rsplit_once("\\n").unwrap_or_default();
-    let quoted = ['\'', '"'].into_iter().any(|quote| value.starts_with(quote) && value.ends_with(quote));
-    if before.contains(['\'', '"', '[']) && !quoted { last } else { value }
-}
-
-/// A path without the name of an error before or behind it: `console.error(path, error)` of Node writes them side by side, and an
-/// exception's own words may begin with the path.
-fn beside_error(value: &str) -> &str {
-    let is_error = |name: &str| {
-        let last = name.rsplit('.').next().unwrap_or_default();
-        ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && !name.contains([' ', '/'])
-    };
-    // Python's `<_io.BufferedWriter name='a b.pdf'>`, Haskell's `/srv/a.docx: openBinaryFile`
-    let value = value
-        .split_once("<_io.")
-        .and_then(|(_, object)| object.split_once("name="))
-        .map_or(value, |(_, name)| name.trim_end_matches(['"', '>']).trim_matches('\''));
-    let is_call = |word: &str| {
-        word.starts_with(|c: char| c.is_ascii_lowercase()) && word.contains(|c: char| c.is_ascii_uppercase())
-    };
-    let value = value.rsplit_once(": ").map_or(value, |(path, call)| {
-        if is_path(path) && is_call(call) && call.bytes().all(|b| b.is_ascii_alphabetic()) { path } else { value }
-    });
-    // `at /srv/a (open /srv/a`, the end of which is Go's error
-    let value = value
-        .rsplit_once(" (")
-        .or_else(|| value.rsplit_once(" - "))
-        .and_then(|(_, call)| call.split_once(' '))
-        .map_or(value, |(call, path)| {
-            if is_path(path) && call.bytes().all(|b| b.is_ascii_lowercase()) && !value.ends_with(')') {
-                path
-            } else {
-                value
-            }
-        });
-    match (value.split_once(": "), value.rsplit_once(' ')) {
-        (Some((name, path)), _) if is_error(name) => path,
-        (_, Some((path, name))) if is_error(name) && is_path(path) => path,
-        _ => value,
-    }
 }
 
 /// Takes off a pair of quotes; Python's and Rust's escapes inside straight ones are resolved.
@@ -311,6 +252,12 @@ mod tests {
             ("path", "/File to be scanned [/srv/in/a]", Some("/srv/in/a")),
             ("path", "/srv/in/a.mp4]", Some("/srv/in/a.mp4")),
             ("path", "/srv/in/a)", Some("/srv/in/a")),
+            ("path", "file/directory /srv/in/a b.cfg", Some("/srv/in/a b.cfg")),
+            ("path", "2026/01/02 03:04:05 b.gz", Some("b.gz")),
+            ("path", "2026 trip.gz", Some("2026 trip.gz")),
+            ("path", "/srv/in /a", Some("/srv/in /a")),
+            ("path", "/srv/in/a (kafka.log", Some("/srv/in/a")),
+            ("path", "/srv/in/Film (1999)", Some("/srv/in/Film (1999)")),
             ("path", "/srv/in/a - open /srv/in/a", Some("/srv/in/a")),
             ("path", "/srv/in/a - b/c", Some("/srv/in/a - b/c")),
             ("path", "/srv/in/Film [1080p]", Some("/srv/in/Film [1080p]")),
@@ -378,6 +325,20 @@ mod tests {
             "path=/srv/in/It's.mp4"
         );
         assert_eq!(filled(&[("path", "/srv/in/a")], "cat: /srv/in/a: b: Permission denied"), "path=/srv/in/a");
+        assert_eq!(
+            filled(&[("path", "/srv/in/a")], "mv: cannot move '/srv/in/a' to 'b/a.mp4': Permission denied"),
+            "path=/srv/in/a"
+        );
+        for (event, want) in [
+            ("checksum mismatch, want=0x1 got=0x2 [file=102.ldb]", "path=102.ldb"),
+            ("At least one error was detected in a.zip.", "path=a.zip"),
+            ("unexpected end of file in archive a.deb, of b.deb", ""),
+            ("decode error: a.jpg of /srv/in/b.jpg and /srv/in/c.jpg", ""),
+            ("bad answer of https://a.example/x.json", "url=https://a.example/x.json"),
+            ("cannot read, see error.log", ""),
+        ] {
+            assert_eq!(filled(&[], event), want, "{event}");
+        }
         let traceback = "Traceback (most recent call last):\n  File \"/app/a.py\", line 1, in f\n    open('/srv/x/y')\nOSError: (name = '/srv/in/a.h5', errno = 2)";
         assert_eq!(filled(&[], traceback), "path=/srv/in/a.h5");
         assert_eq!(filled(&[], "nothing of the kind"), "");

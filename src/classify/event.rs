@@ -12,7 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
 use super::plain::{Plain, plain};
-use super::prefix::{Prefix, prefix};
+use super::prefix::{Prefix, is_tool, prefix};
 use super::said::Said;
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
@@ -20,6 +20,12 @@ const MAX_CHAIN: usize = 8;
 
 /// The longest part, in bytes: a cause is a line or two, some servers answer with a page of HTML.
 const MAX_PART: usize = 64 * 1024;
+
+/// How many lines of an event are looked at for a louder one.
+const MAX_LINES: usize = 64;
+
+/// So much of what a prefix looks like is compared: a time and a level. The loggers behind them differ.
+const MAX_SHAPE: usize = 12;
 
 /// How loud the program was, by the level it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
@@ -158,7 +164,10 @@ pub(super) fn told<'a>(plain: &'a Plain<'_>) -> Option<Part<'a>> {
     let message = plain.said.iter().find(|said| said.is_message).map(|said| Part::said(Place::Told, said));
     // The traceback may begin behind the message, on its own line.
     let line = plain.split(|b| *b == b'\n').next().unwrap_or_default();
-    let head = || stretches(plain).first().is_some_and(|part| part.place == Place::Cause);
+    let head = || {
+        let parts = stretches(plain);
+        parts.len() > 1 || parts.first().is_some_and(|part| part.place == Place::Cause)
+    };
     let part = message.or_else(|| head().then(|| Part::new(Place::Told, line)))?;
     part.level().is_some_and(|level| level <= Level::Info).then_some(part)
 }
@@ -171,6 +180,9 @@ fn stretches(text: &[u8]) -> Vec<Part<'_>> {
     }
     let (head, exceptions) = exceptions(text);
     if exceptions.is_empty() {
+        if let Some(at) = louder(text) {
+            return vec![Part::new(Place::Whole, &text[at..]), Part::new(Place::Head, &text[..at])];
+        }
         return frames_to_the_end(text).map_or_else(whole, |at| vec![Part::new(Place::Whole, &text[..at])]);
     }
     let mut parts = Vec::with_capacity(exceptions.len() + 1);
@@ -200,10 +212,47 @@ fn frames_to_the_end(text: &[u8]) -> Option<usize> {
     (frames.next()?.starts_with(FRAME) && frames.all(is_frame)).then_some(at)
 }
 
+/// Where the first line begins that is louder than a quiet first one, with the same in front of it: several lines of one program that
+/// were taken for one event.
+fn louder(text: &[u8]) -> Option<usize> {
+    let first = prefix(text);
+    if first.level.is_none_or(|level| level > Level::Info) {
+        return None;
+    }
+    let looks = shape(&text[..first.length]);
+    let mut starts = memchr::memchr_iter(b'\n', text).take(MAX_LINES).map(|end| end + 1);
+    starts.find(|start| {
+        let line = &text[*start..];
+        let Prefix { length, level } = prefix(line);
+        level.is_some_and(|level| level > Level::Info) && shape(&line[..length]) == looks
+    })
+}
+
+/// What a prefix looks like: runs of digits and of letters as one of them, and no more than tells one format from another.
+fn shape(prefix: &[u8]) -> Vec<u8> {
+    let kind = |byte: &u8| match byte {
+        b'0'..=b'9' => b'0',
+        byte if byte.is_ascii_alphabetic() => b'a',
+        byte => *byte,
+    };
+    let mut looks: Vec<u8> = prefix.iter().map(kind).collect();
+    looks.dedup();
+    looks.truncate(MAX_SHAPE);
+    looks
+}
+
 /// Whether a program that dies begins to say so with this line: Go, and Rust.
 fn is_last_word(line: &[u8]) -> bool {
     let rust = || line.starts_with(b"thread '") && memchr::memmem::find(line, b"' panicked at ").is_some();
     line.starts_with(b"panic: ") || line.starts_with(b"fatal error: ") || rust()
+}
+
+/// Whether a command-line tool complains with this line, by its name: `tar: a.mp4: Cannot open: …`.
+fn is_complaint(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let said = line[name.len()..].strip_prefix(b": ");
+    is_tool(name.rsplit(|byte| *byte == b'/').next().unwrap_or(name))
+        && said.is_some_and(|said| memchr::memmem::find(said, b": ").is_some())
 }
 
 /// Whether this line is `package.NameError: …`, or a name like that alone.
@@ -211,6 +260,11 @@ fn is_exception(line: &[u8]) -> bool {
     let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
     let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(byte));
     is_name && (name.ends_with(b"Error") || name.ends_with(b"Exception"))
+}
+
+/// Whether the program that wrote the first line says that all is well.
+fn is_quiet(text: &[u8]) -> bool {
+    prefix(text).level.is_some_and(|level| level <= Level::Info)
 }
 
 /// Whether this line says how two exceptions of a chain hang together.
@@ -233,8 +287,9 @@ fn exceptions(text: &[u8]) -> (&[u8], Vec<&[u8]>) {
         let bare = line.trim_ascii_end();
         let frame = line.starts_with(FRAME) || bare.ends_with(HEADER);
         let java = bare.starts_with(CAUSED_BY) || (line.starts_with(b"\tat ") && head.is_none());
-        if start > 0 && head.is_none() && is_last_word(line) {
-            // It wrote an ordinary line before, which all of this was taken for a part of.
+        let another = || is_last_word(line) || is_complaint(line) && is_quiet(text);
+        if start > 0 && head.is_none() && another() {
+            // An ordinary line was written before, which all of this was taken for a part of.
             return (&text[..start], vec![text[start..].trim_ascii_end()]);
         }
         if frame || java {
@@ -292,8 +347,7 @@ pub(super) fn reads_like_error(text: &[u8], parts: &[Part<'_>]) -> bool {
 pub(super) fn error_texts() -> Vec<Literal> {
     let exact = |words: &[&str]| words.iter().map(|word| Literal::exact(word.as_bytes())).collect::<Vec<_>>();
     let mut texts = exact(&[
-        "ERR", "CRIT", "FATAL", "SEVERE", "PANIC", "ALERT", "EMERG", "FTL", "FATA[", "PANI[", "(E)", "(C)", "[E ",
-        "[C ",
+        "ERR", "CRIT", "FATA", "SEVERE", "PANIC", "ALERT", "EMERG", "FTL", "PANI[", "(E)", "(C)", "[E ", "[C ",
     ]);
     texts.extend(exact(&["\"level", "\"severity", "\"lvl", "\"@l", "\"Level", "\"log", "0][t ", "1][t "]));
     texts.extend(exact(&["Error ", "Fatal ", " panicked at ", "Traceback (most recent", "Caused by: "]));
@@ -379,6 +433,32 @@ mod tests {
             let parts = parts(&plain);
             assert_eq!((parts[0].place, parts[0].message()), (Place::Cause, last.as_bytes()));
             assert_eq!((parts[1].place, parts[1].message()), (Place::Head, &b"x\n"[..]));
+        }
+    }
+
+    #[test]
+    fn a_tool_that_complains_behind_an_ordinary_line_is_loud() {
+        let last = "mv: cannot stat '/srv/a': No such file or directory";
+        for (level, quiet) in [("INFO", true), ("ERROR", false)] {
+            let text = format!("2026-01-02 03:04:05 {level} x\n{last}\n");
+            let plain = plain(text.as_bytes());
+            let parts = parts(&plain);
+            assert_eq!(parts[0].place == Place::Cause, quiet, "{level}");
+            assert_eq!(parts[0].level(), Some(Level::Error));
+        }
+    }
+
+    #[test]
+    fn a_louder_line_behind_a_quiet_one_decides_if_both_are_of_one_program() {
+        for (text, want) in [
+            ("[12:18:25 INFO]: x\n[12:18:25 WARN]: y\n[12:18:25 WARN]: z", "[12:18:25 WARN]: y\n[12:18:25 WARN]: z"),
+            ("[a][debug] x\n[a][error] y", "[a][error] y"),
+            ("2026-01-02 03:04:05 INFO a.b: x\n2026-01-02 03:04:06 ERROR c: y", "2026-01-02 03:04:06 ERROR c: y"),
+            ("2026-01-02 03:04:05 INFO x\nERROR: y", "2026-01-02 03:04:05 INFO x\nERROR: y"),
+            ("[12:18:25 WARN]: x\n[12:18:25 ERROR]: y", "[12:18:25 WARN]: x\n[12:18:25 ERROR]: y"),
+        ] {
+            let plain = plain(text.as_bytes());
+            assert_eq!(String::from_utf8_lossy(parts(&plain)[0].line), want);
         }
     }
 

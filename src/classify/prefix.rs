@@ -15,6 +15,7 @@ pub(super) use fields::{CAUSE_KEYS, MESSAGE_KEYS, Object, string_end};
 pub(super) use level::level_word;
 use level::{Around, Found, level, level_end};
 use time::stamp;
+pub(super) use words::is_tool;
 use words::{
     Sep, blanks, boxed, is_compound, is_exception, is_file, is_name, is_speech, is_word, letters, name_length,
     separator, spaces,
@@ -34,6 +35,9 @@ const MAX_SIGNS: usize = 4;
 
 /// The spaces in place of the shortest time that rich leaves out: `[10:00:00]`.
 const MIN_ALIGNED: usize = 10;
+
+/// What stands between Python's fields, as most who set a format write it.
+const DASH: &[u8] = b" - ";
 
 /// The longest bracket in front of a message.
 const MAX_BOX: usize = 80;
@@ -161,10 +165,16 @@ fn level_behind(text: &[u8], from: usize, mut sep: Sep) -> Option<Head> {
     None
 }
 
-/// A level at the start: `ERROR: …`, `[error] …`, `[twitter][error] …`.
+/// A level at the start: `ERROR: …`, `[error] …`, `[twitter][error] …`, `bot.fetch - ERROR - …`.
 fn leveled(text: &[u8]) -> Option<Head> {
     if let Some(found) = level(text, Around::Start, false) {
         return Some(found.head(text, 0, About::default()));
+    }
+    let name = name_length(text, false);
+    if name > 0 && text[name..].starts_with(DASH) {
+        let at = name + DASH.len();
+        let found = level(&text[at..], Around::Field, false).filter(|found| found.sep == Sep::Dash)?;
+        return Some(found.head(text, at, About { named: true, ..About::default() }));
     }
     let (name, length) = boxed(text)?;
     let found =

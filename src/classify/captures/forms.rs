@@ -60,9 +60,9 @@ pub(super) fn framed(event: &[u8]) -> Option<String> {
 pub(super) fn called(event: &[u8]) -> Option<String> {
     static NOUNS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let nouns = concat!(
-            r"(?i:\b(?:file|directory|dir|folder|path|archive|image|filename|file_name|name|opening|(?:failed|unable|cannot|can't|could not|couldn't) (?:to )?",
-            r"(?:open|read|write|create|load|access|stat|extract|decode|parse))(?: ?[=:] ?| )[bu]?)",
-            r"(?:(?P<c>(?:[A-Za-z]:)?[^\s:'\x22?*<>|()]*[/\\][^\s:'\x22?*<>|()]*\.\w{1,5})(?:[\s:,;]|$)|(?P<d>[\w.-]+[/\\][^\s:'\x22?*<>|()]+): |(?P<e>\.{1,2}/[^\s:'\x22?*<>|()]+) |'(?P<a>[^'\n:?*<>|]*[./][^'\n:?*<>|]*)'|\x22(?P<b>[^\x22\n:?*<>|]*[./][^\x22\n:?*<>|]*)\x22)",
+            r"(?i:\b(?:file|directory|dir|folder|path|relation|archive|image|filename|file_name|name|opening|(?:failed|unable|cannot|can't|could not|couldn't) (?:to )?",
+            r"(?:open|read|write|create|load|access|stat|extract|decode|parse))(?: ?[=:] ?| ))",
+            r"(?:(?P<c>(?:[A-Za-z]:)?[^\s:'\x22?*<>|()]*[/\\][^\s:'\x22?*<>|()]*\.\w{1,5})(?:[\s:,;]|$)|(?P<d>[\w.-]+[/\\][^\s:'\x22?*<>|()]+)(?:: |$)|(?P<f>/[^\s:'\x22?*<>|()/]+)(?:: |$)|(?P<e>\.{1,2}/[^\s:'\x22?*<>|()]+) |[bu]?'(?P<a>[^'\n:?*<>|]*[./][^'\n:?*<>|]*)'|\x22(?P<b>[^\x22\n:?*<>|]*[./][^\x22\n:?*<>|]*)\x22)",
         );
         RegexBuilder::new(nouns).unicode(false).multi_line(true).build().ok()
     });
@@ -73,7 +73,7 @@ pub(super) fn called(event: &[u8]) -> Option<String> {
         .captures_iter(event)
         .filter(|found| found.get(0).is_some_and(|all| !is_step(all.end())))
         .last()?;
-    let path = ["a", "b", "c", "d", "e"].iter().find_map(|name| found.name(name))?;
+    let path = ["a", "b", "c", "d", "e", "f"].iter().find_map(|name| found.name(name))?;
     Some(String::from_utf8_lossy(path.as_bytes()).into_owned())
 }
 
@@ -92,6 +92,9 @@ mod tests {
             ("no such file 'https://a.example/x'", None),
             ("Unable to open table file logs/run_7/checkpoint: Data loss", Some("logs/run_7/checkpoint")),
             ("Write to file ./ibtmp1 failed at offset 2", Some("./ibtmp1")),
+            ("Error while appending records in dir /tiny: java.io.IOException: x", Some("/tiny")),
+            ("could not open relation 1663/2/4: No such file", Some("1663/2/4")),
+            ("invalid page in block 2 of relation base/1/9", Some("base/1/9")),
             ("failed to open https://a.example/x.mp4: Permission denied", None),
             ("File \"/srv/app/bot.py\", line 3, in f\nOSError", None),
             ("a file of 'words'", None),

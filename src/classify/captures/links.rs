@@ -51,7 +51,7 @@ const HELP_WORDS: &[&str] = &[
     "report",
 ];
 
-/// The URL, when the event names exactly one; links to help do not count.
+/// The URL, when the event names exactly one, or one and what it lies below; links to help do not count.
 pub(super) fn only(event: &[u8]) -> Option<String> {
     let mut found: Option<&str> = None;
     let mut number = 0;
@@ -61,10 +61,13 @@ pub(super) fn only(event: &[u8]) -> Option<String> {
             continue;
         }
         number += 1;
-        if found.is_some() || number > MAX_LINKS {
+        // Of a server and something of it the latter is meant.
+        let (short, long) =
+            found.map_or(("", url), |other| if other.len() < url.len() { (other, url) } else { (url, other) });
+        if number > MAX_LINKS || !long.starts_with(short) {
             return None;
         }
-        found = Some(url);
+        found = Some(long);
     }
     found.map(str::to_owned)
 }

@@ -31,13 +31,14 @@ const SOURCES: &[&str] = &[
 
 /// What files that bots fetch, make and keep end with.
 const KINDS: &[&str] = &[
-    "3gp", "7z", "aac", "ac3", "apk", "ass", "avi", "azw3", "bak", "bin", "bmp", "bz2", "cbz", "csv", "db", "deb",
-    "doc", "docx", "dmg", "epub", "exe", "flac", "flv", "gif", "gpg", "gz", "h5", "heic", "htm", "html", "img", "iso",
-    "jpeg", "jpg", "json", "log", "lz4", "m2ts", "m3u8", "m4a", "m4b", "m4s", "m4v", "mid", "mkv", "mobi", "mov",
-    "mp2", "mp3", "mp4", "mpeg", "mpg", "nfo", "nzb", "odt", "ogg", "ogv", "opus", "pack", "par2", "parquet", "part",
-    "pdf", "png", "ppt", "pptx", "psd", "r00", "rar", "rpm", "rtf", "sqlite", "srt", "svg", "tar", "tbz2", "tgz",
-    "tif", "tiff", "tmp", "torrent", "ts", "txt", "txz", "vob", "vtt", "wav", "webm", "webp", "wma", "wmv", "xls",
-    "xlsx", "xml", "xz", "yml", "zip", "zst",
+    "3gp", "7z", "aac", "ac3", "aof", "apk", "ass", "avi", "azw3", "bak", "bin", "bmp", "bz2", "cbz", "cer", "cfg",
+    "ckpt", "conf", "crt", "csv", "db", "deb", "doc", "docx", "dmg", "epub", "exe", "flac", "flv", "gguf", "gif",
+    "gpg", "gz", "h5", "heic", "htm", "html", "img", "ini", "iso", "jar", "jpeg", "jpg", "json", "ldb", "lock", "log",
+    "lz4", "m2ts", "m3u8", "m4a", "m4b", "m4s", "m4v", "mid", "mkv", "mobi", "mov", "mp2", "mp3", "mp4", "mpeg", "mpg",
+    "nfo", "npy", "npz", "nzb", "odt", "ogg", "ogv", "onnx", "opus", "pack", "par2", "parquet", "part", "pdf", "pem",
+    "pid", "pkl", "png", "ppt", "pptx", "psd", "pt", "r00", "rar", "rdb", "rpm", "rtf", "sqlite", "srt", "sst", "svg",
+    "tar", "tbz2", "tgz", "tif", "tiff", "tmp", "toml", "torrent", "ts", "txt", "txz", "vob", "vtt", "wav", "webm",
+    "webp", "whl", "wma", "wmv", "wt", "xls", "xlsx", "xml", "xz", "yaml", "yml", "zip", "zst",
 ];
 
 /// Words that go on behind a path without an ending: `in /srv/data or use …`.
@@ -53,7 +54,10 @@ pub(super) fn named(event: &[u8]) -> Option<String> {
 
 /// The whole of a path that a rule cut at a quote in its name.
 pub(super) fn whole(event: &[u8], cut: &str) -> Option<String> {
-    let is_whole = |path: &str| path.strip_prefix(cut).is_some_and(|rest| rest.starts_with(is_quote));
+    // `'a' to 'b'` are two.
+    let is_next = |rest: &str| [" to ", " -> ", " => ", " and ", ", "].iter().any(|joint| rest[1..].starts_with(joint));
+    let goes_on = |rest: &str| rest.starts_with(is_quote) && !(rest.is_char_boundary(1) && is_next(rest));
+    let is_whole = |path: &str| path.strip_prefix(cut).is_some_and(goes_on);
     let at = memchr::memmem::find(event, cut.as_bytes())?;
     // Windows' long form of the same path, which a rule read from its drive on.
     if super::is_drive(cut) && event[..at].ends_with(VERBATIM.as_bytes()) {
@@ -113,6 +117,32 @@ pub(super) fn file(event: &[u8]) -> Option<String> {
                 }
                 found = Some(name);
             }
+        }
+    }
+    found.map(str::to_owned)
+}
+
+/// The only word with the ending of a kind of file, wherever it stands: `checksum mismatch [file=102.ldb]`. `None` where an absolute path is
+/// named as well: the event may be about that.
+pub(super) fn word(event: &[u8]) -> Option<String> {
+    let event = String::from_utf8_lossy(event);
+    let mut found: Option<&str> = None;
+    let breaks = |c: char| c.is_whitespace() || is_quote(c) || "[](){}<>=,;|".contains(c);
+    for line in event.lines().filter(|line| !is_frame(line)) {
+        for word in line.split(breaks).filter(|word| !word.contains("://") && !word.contains('@')) {
+            let word = word.trim_matches([':', '!', '?']).trim_end_matches('.');
+            // `file:data.wt`
+            let name = word.rsplit_once(':').map_or(word, |(_, name)| name);
+            let ending = extension(name).unwrap_or_default();
+            // Of these a program tells where it says more, or what it was sent.
+            let is_kind = KINDS.contains(&ending) && !matches!(ending, "htm" | "html" | "log");
+            if !is_kind || is_foreign(line, 0, name) {
+                continue;
+            }
+            if name.starts_with('/') || found.is_some_and(|found| found != name) {
+                return None;
+            }
+            found = Some(name);
         }
     }
     found.map(str::to_owned)

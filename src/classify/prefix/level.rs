@@ -43,13 +43,15 @@ pub(in crate::classify) fn level_word(word: &[u8]) -> Option<Level> {
         b"emerg",
         b"emergency",
         b"ftl",
+        b"erro",
+        b"fata",
     ]) {
         Some(Level::Error)
     } else if is(&[b"warning", b"warn", b"wrn"]) {
         Some(Level::Warning)
     } else if is(&[b"info", b"information", b"notice", b"inf", b"success"]) {
         Some(Level::Info)
-    } else if is(&[b"debug", b"trace", b"verbose", b"dbg", b"vrb"]) {
+    } else if is(&[b"debug", b"trace", b"verbose", b"dbg", b"vrb", b"debu"]) {
         Some(Level::Debug)
     } else {
         None
@@ -90,7 +92,18 @@ fn bare_level(text: &[u8], around: Around, piped: bool) -> Option<Found> {
     } else {
         let rare = matches!(
             word,
-            b"PANIC" | b"ALERT" | b"EMERG" | b"NOTICE" | b"SUCCESS" | b"CRIT" | b"SEVERE" | b"INF" | b"FTL"
+            b"PANIC"
+                | b"ALERT"
+                | b"EMERG"
+                | b"NOTICE"
+                | b"SUCCESS"
+                | b"CRIT"
+                | b"SEVERE"
+                | b"INF"
+                | b"FTL"
+                | b"ERRO"
+                | b"FATA"
+                | b"DEBU"
         );
         around != Around::Start || !rare || !matches!(sep, Sep::Space | Sep::None)
     };

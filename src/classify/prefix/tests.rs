@@ -50,6 +50,11 @@ fn an_exception_is_no_logger() {
 fn python_loggers() {
     check(&[
         ("[ERROR/2026-11-25 13:38:31,478] telethon.client: x", "x", ERROR),
+        ("2026/01/02 10:03:04 ERRO failed to save err=x", "failed to save err=x", ERROR),
+        ("bot.fetch - WARNING - 'x' failed", "'x' failed", WARNING),
+        ("Root - ERROR - x", "x", ERROR),
+        ("saved - 12 ERROR - x", "saved - 12 ERROR - x", None),
+        ("Oasis - Error - live", "Oasis - Error - live", None),
         ("2026-01-02 03:04:05.678 | ERROR    | mod:fn:12 - msg", "msg", ERROR),
         ("2026-01-02 03:04:05.678 | ERROR    | __main__:<module>:12 - msg", "msg", ERROR),
         ("2026-03-02 10:11:12 | ERROR | aiogram.dispatcher | Failed", "Failed", ERROR),

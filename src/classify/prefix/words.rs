@@ -108,6 +108,11 @@ const TOLD: [&[u8]; 14] = [
     b"track",
 ];
 
+/// Whether this is the name of a program that begins what it says with its own name.
+pub(in crate::classify) fn is_tool(name: &[u8]) -> bool {
+    TOOLS.binary_search_by(|tool| tool.as_bytes().cmp(name)).is_ok()
+}
+
 /// Programs whose name belongs to what they say, in order: a bot that logs their words names no logger by it.
 const TOOLS: [&str; 60] = [
     "aria2c",
@@ -176,7 +181,7 @@ const TOOLS: [&str; 60] = [
 pub(super) fn is_speech(name: &[u8]) -> bool {
     TOLD.contains(&name)
         || matches!(name, b"error" | b"warning" | b"fatal" | b"failed" | b"failure" | b"cause" | b"reason")
-        || TOOLS.binary_search_by(|tool| tool.as_bytes().cmp(name)).is_ok()
+        || is_tool(name)
 }
 
 /// `HttpClient`, `DownloadService`: two words in one.
