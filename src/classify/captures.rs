@@ -256,6 +256,7 @@ mod tests {
             ("path", "2026/01/02 03:04:05 b.gz", Some("b.gz")),
             ("path", "2026 trip.gz", Some("2026 trip.gz")),
             ("path", "/srv/in /a", Some("/srv/in /a")),
+            ("path", "/srv/in/a.phar: fopen(/srv/in/a.phar): failed", Some("/srv/in/a.phar")),
             ("path", "/srv/in/a (kafka.log", Some("/srv/in/a")),
             ("path", "/srv/in/Film (1999)", Some("/srv/in/Film (1999)")),
             ("path", "/srv/in/a - open /srv/in/a", Some("/srv/in/a")),
@@ -317,6 +318,8 @@ mod tests {
         assert_eq!(filled(&[], event), "url=https://a.example/v.mp4");
         assert_eq!(filled(&[("url", "x")], event), "url=x");
         assert_eq!(filled(&[], "429\nRetry-After: 30\n"), "retry_after=30");
+        assert_eq!(filled(&[], "429\n  retry_after_ms: 8213\n"), "retry_after=9");
+        assert_eq!(filled(&[], "429 Retry-After: 147987 ms"), "retry_after=148");
         assert_eq!(filled(&[("retry_after", "5")], "Retry-After: 30"), "retry_after=5");
         assert_eq!(filled(&[], "failed to save /srv/in/a.mp4\nOSError: [Errno 28]"), "path=/srv/in/a.mp4");
         assert_eq!(filled(&[("path", "b.mp4")], "failed to save /srv/in/a.mp4"), "path=b.mp4");

@@ -224,6 +224,8 @@ fn louder(text: &[u8]) -> Option<usize> {
     starts.find(|start| {
         let line = &text[*start..];
         let Prefix { length, level } = prefix(line);
+        // `error: words` of a tool is its message too.
+        let length = if length == 0 { memchr::memmem::find(line, b": ").map_or(0, |at| at + 2) } else { length };
         level.is_some_and(|level| level > Level::Info) && shape(&line[..length]) == looks
     })
 }
@@ -453,6 +455,7 @@ mod tests {
         for (text, want) in [
             ("[12:18:25 INFO]: x\n[12:18:25 WARN]: y\n[12:18:25 WARN]: z", "[12:18:25 WARN]: y\n[12:18:25 WARN]: z"),
             ("[a][debug] x\n[a][error] y", "[a][error] y"),
+            ("info: x\nerror: could not y\ninfo: z", "error: could not y\ninfo: z"),
             ("2026-01-02 03:04:05 INFO a.b: x\n2026-01-02 03:04:06 ERROR c: y", "2026-01-02 03:04:06 ERROR c: y"),
             ("2026-01-02 03:04:05 INFO x\nERROR: y", "2026-01-02 03:04:05 INFO x\nERROR: y"),
             ("[12:18:25 WARN]: x\n[12:18:25 ERROR]: y", "[12:18:25 WARN]: x\n[12:18:25 ERROR]: y"),

@@ -52,14 +52,19 @@ fn object_name(value: &str) -> &str {
     named.map_or(value, |(_, name)| name.trim_end_matches(['"', '>']).trim_matches('\''))
 }
 
-/// Without the call behind it: Haskell's `/srv/a.docx: openBinaryFile`.
+/// Without the call behind it: Haskell's `/srv/a.docx: openBinaryFile`, PHP's `/srv/a.phar: fopen(/srv/a.phar)`.
 fn without_call(value: &str) -> &str {
+    let is_name = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let is_call = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.contains(|c: char| c.is_ascii_uppercase())
-            && word.bytes().all(|b| b.is_ascii_alphabetic())
+            && is_name(word)
     };
-    value.rsplit_once(": ").filter(|(path, call)| is_path(path) && is_call(call)).map_or(value, |(path, _)| path)
+    match (value.split_once(": "), value.rsplit_once(": ")) {
+        (Some((path, call)), _) if is_path(path) && call.split_once('(').is_some_and(|(name, _)| is_name(name)) => path,
+        (_, Some((path, call))) if is_path(path) && is_call(call) => path,
+        _ => value,
+    }
 }
 
 /// Go's error behind the path that it was told of: `/srv/a (open /srv/a`, `/srv/a - open /srv/a`.

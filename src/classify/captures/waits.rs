@@ -79,13 +79,17 @@ pub(super) fn until(value: &str, event: &[u8]) -> Option<u64> {
 
 /// What a `Retry-After` header (or Telegram's `retry_after`) in the event says, whatever the rule read.
 pub(super) fn header(event: &[u8]) -> Option<u64> {
-    let places = memchr::memmem::find_iter(event, b"etry").filter_map(|at| at.checked_sub(1));
-    let rest = behind(event, places, &[b"retry-after", b"retry_after"])?;
+    let places = || memchr::memmem::find_iter(event, b"etry").filter_map(|at| at.checked_sub(1));
+    let millis = behind(event, places(), &[b"retry_after_ms"]);
+    let rest = millis.or_else(|| behind(event, places(), &[b"retry-after", b"retry_after"]))?;
     if rest.first()?.is_ascii_digit() {
         let length = rest.iter().take(20).take_while(|b| b.is_ascii_digit() || **b == b'.').count();
-        return match rest.get(length) {
+        let (number, unit) = rest.split_at(length);
+        let unit_is_ms = millis.is_some() || unit.trim_ascii_start().starts_with(b"ms");
+        return match unit.first() {
+            _ if unit_is_ms => seconds(&format!("{}ms", std::str::from_utf8(number).ok()?)),
             Some(b) if b.is_ascii_alphanumeric() || b"-:/".contains(b) => None,
-            _ => seconds(std::str::from_utf8(&rest[..length]).ok()?),
+            _ => seconds(std::str::from_utf8(number).ok()?),
         };
     }
     until(date_text(rest)?, event)
