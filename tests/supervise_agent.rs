@@ -33,6 +33,14 @@ fn gone(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |s| s[s.rfind(')').unwrap()..].starts_with(") Z"))
 }
 
+/// Whether each thread of it is stopped.
+fn all_stopped(pid: u32) -> bool {
+    let stat = |task: fs::DirEntry| fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+    fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .all(|task| stat(task.unwrap()).rsplit_once(')').is_none_or(|(_, state)| state.starts_with(" T")))
+}
+
 async fn pid_in(file: &Path) -> i32 {
     until("a process number", || fs::read_to_string(file).is_ok_and(|t| t.ends_with('\n'))).await;
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
@@ -135,8 +143,9 @@ async fn a20_when_agent_and_shepherd_are_killed_the_next_start_ends_what_is_left
     let shepherd = stat.lines().find_map(|l| l.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
     assert_eq!(fs::read_to_string(format!("/proc/{shepherd}/comm")).unwrap(), "bot-shepherd\n");
     // Stopped first, so that neither can clean up after the other. (Not the shepherd: the kernel wakes a stopped group
-    // whose last parent dies.)
+    // whose last parent dies.) One thread takes the signal and stops the others, and on a busy machine that one may run late.
     kill(Pid::from_raw(i32::try_from(agent.0.id()).unwrap()), Signal::SIGSTOP).unwrap();
+    until("all threads of the agent to stop", || all_stopped(agent.0.id())).await;
     kill(Pid::from_raw(shepherd), Signal::SIGKILL).unwrap();
     agent.0.kill().unwrap();
     agent.0.wait().unwrap();
