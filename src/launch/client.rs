@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe2, read};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
@@ -28,6 +30,9 @@ pub const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDI
 
 /// How often a run that an earlier agent began is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long the command may have the processor for itself to begin; a process is started in a tenth of it.
+const HEAD_START_MS: u8 = 3;
 
 /// Rounds in which what a dead launcher left is killed: it may fork while it is looked for.
 const KILL_ROUNDS: usize = 5;
@@ -69,6 +74,8 @@ type Waiting = Mutex<Option<HashMap<Id, oneshot::Sender<Told>>>>;
 struct Link {
     /// Of a kind between stream and datagram (`SOCK_SEQPACKET`): it keeps messages apart, and tells when the other side is gone.
     socket: UnixDatagram,
+    /// Has a byte whenever a command is on its way.
+    on_way: OwnedFd,
     waiting: Waiting,
 }
 
@@ -136,6 +143,18 @@ impl Link {
             }
             other => Ok(other?),
         }
+    }
+
+    /// Waits, without giving the thread to other tasks, until what was asked for last is on its way. Launcher and command may have
+    /// been woken on our processor, where each of the two would wait for all that we have to write down.
+    fn let_begin(&self) {
+        // Time, or the launcher's end, instead of a byte: the answer tells it.
+        let _ = poll(&mut [PollFd::new(self.on_way.as_fd(), PollFlags::POLLIN)], PollTimeout::from(HEAD_START_MS));
+    }
+
+    /// Forgets who is on its way: one that took its time would be taken for the next.
+    fn forget_begun(&self) {
+        let _ = read(&self.on_way, &mut [0; 64]);
     }
 
     /// Hands answers over until the launcher ends.
@@ -252,11 +271,10 @@ impl Launcher {
                 None => continue,
             }
             let mut begun = Begun { link: Arc::clone(&link), task: Some(task) };
+            link.forget_begun();
             match link.ask(ask).await {
                 Ok(()) => {
-                    // It may have been woken on our processor, and then it runs when we let it: otherwise only after what we have
-                    // to write down.
-                    std::thread::yield_now();
+                    link.let_begin();
                     return Ok((begun, answer));
                 }
                 Err(error) => last = error,
@@ -296,11 +314,12 @@ impl Launcher {
         let mut command = Command::new(&self.0.program);
         command.arg0("logmedic").arg("__launch").arg(dir).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
-        // It may outlive whoever reads our output.
-        command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+        let (on_way, is_on_way) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        // It may outlive whoever reads what we say.
+        command.stdin(Stdio::from(theirs)).stdout(Stdio::from(is_on_way)).stderr(Stdio::null());
         let child = command.spawn()?;
         let socket = UnixDatagram::from_std(ours)?;
-        let link = Link { socket, waiting: Mutex::new(Some(HashMap::new())) };
+        let link = Link { socket, on_way, waiting: Mutex::new(Some(HashMap::new())) };
         Ok((Arc::new(link), child))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `logmedic __launch DIRECTORY` is a hidden command. Its standard input is a socket to the agent. When the agent dies, even
 //! by `kill -9`, the socket ends; what runs then runs to its end, which is written down, and the launcher ends after it.
+//! Its standard output is a pipe that gets a byte whenever a command that was asked for is on its way.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::socket::{MsgFlags, recv, send};
-use nix::unistd::setsid;
+use nix::unistd::{setsid, write};
 
 use super::run::{Channels, Run};
 use super::runs::{Claim, Claims, KEPT, NotBegun, Runs};
@@ -148,7 +149,11 @@ impl Launcher {
             flags = MsgFlags::MSG_DONTWAIT;
             match got {
                 Ok(got) if got > 0 => match serde_json::from_slice(&self.message[..got]) {
-                    Ok(Ask::Run(request)) => self.begin(&request),
+                    Ok(Ask::Run(request)) => {
+                        self.begin(&request);
+                        // The agent waits for it a moment only; one that is gone does not matter either.
+                        let _ = write(io::stdout().as_fd(), b"\n");
+                    }
                     Ok(Ask::End(task)) => {
                         if let Some(run) = self.running.iter_mut().find(|run| run.task == task) {
                             run.stop(How::CalledOff);
@@ -175,6 +180,8 @@ impl Launcher {
         };
         let channels = self.ready.take().map_or_else(Channels::new, Ok);
         let started = channels.and_then(|channels| Run::start(request, channels));
+        // `execve` wakes us before it is through, maybe on the command's own processor: the command goes first.
+        std::thread::yield_now();
         if let Some(claim) = &mut claim
             && let Err(error) = self.claims.note(claim, request)
         {
