@@ -129,8 +129,16 @@ fn normal(name: &str, value: &str) -> Option<String> {
         "size" => whole_number(value)?,
         "bytes" | "total" | "rate" => amount(value)?.to_string(),
         "percent" => percentage(value)?.to_string(),
-        "url" => links::balanced(value.trim().trim_end_matches(['.', ',', ';', ':', '!', '?', '>', '\'', '"', '…']))
-            .to_owned(),
+        // A quote ends it: it may stand in a string of JSON, with more behind it.
+        "url" => links::balanced(
+            value
+                .trim()
+                .trim_start_matches('"')
+                .split('"')
+                .next()?
+                .trim_end_matches(['.', ',', ';', ':', '!', '?', '>', '\'', '\\', '…']),
+        )
+        .to_owned(),
         "path" | "file_path" => local(unquoted(trimmed::path(value.trim()))),
         "name" => unquoted(value.trim()),
         _ => value.trim().trim_matches(['"', '\'']).to_owned(),
@@ -302,6 +310,7 @@ mod tests {
             ("path", "'/srv/a\\nb'", None),
             ("path", "'/srv/a\\x00b'", None),
             ("url", "https://example.org/a.mp4).", Some("https://example.org/a.mp4")),
+            ("url", "https://example.org/a.mp4\"}", Some("https://example.org/a.mp4")),
         ] {
             assert_eq!(normal(name, value).as_deref(), want, "{name} {value}");
         }

@@ -30,9 +30,15 @@ pub(super) fn framed(event: &[u8]) -> Option<String> {
                 // Python: OSError. Of a rename it is the second that follows; nobody knows which is meant.
                 r"\[(?:Errno|WinError|Error) \d+\] [^\n'\x22\[\]]{{1,160}}: [ub]?(?P<a>{string})(?:$|[^\s-]|\s(?:[^-]|$))",
                 // A tool: what it could not do, to what, why.
-                r"|(?:^|[\s\x22'>|\]=(])(?:/[\w./-]*/)?(?:{tools}): (?:[a-z][a-z\d' -]* )?(?P<b>{quoted}|[^\s:'\x22`]+): [^\n:'\x22/]{{4,160}}$",
+                r"|(?:^|[\s\x22'>|\]=(])(?:/[\w./-]*/)?(?:{tools}): (?:(?:write|read|open|close) (?:failed|error): |[a-z][a-z\d' -]* )?(?P<b>{quoted}|[^\s:'\x22`]+): [^\n:'\x22/]{{4,160}}$",
                 // A shell: `/srv/run.sh: line 7: NAME: words`, the line in any language.
-                r"|: (?:[^\s\d:]+ )?\d+: (?P<e>\.{{0,2}}/[^\s:'\x22]+): [^\n:'\x22/]{{4,160}}$",
+                r"|: ?(?:[^\s\d:]+ )?\d+: (?P<e>(?:\.{{0,2}}|[\w.-]+)/[^\s:'\x22]+): [^\n:'\x22/]{{4,160}}$",
+                // zsh puts it last.
+                r"|(?:^|\s)zsh:(?:\w+:)?\d+: [^\n:'\x22/]{{4,160}}: (?P<f>[^\s:'\x22]+)$",
+                // Nothing but a name and why.
+                r"|^(?P<g>[\w.-]+/[\w./-]+): [A-Z][^\n:'\x22/]{{4,60}}$",
+                // Go, where only a separator tells a file from a connection.
+                r"|(?:^|: |[\s=][\x22'(]|\()(?:write|read|close|sync) (?P<h>[^\s:'\x22\\]*/[^\s:'\x22\\>]*): [^\n:'\x22/]{{4,160}}(?:$|[:'\x22)\\])",
                 // Go and Rust.
                 r"|(?:^|: |[\s=][\x22'(]|\()(?:{calls}) (?:\\\x22)?(?P<c>(?:\\\\\?\\)?[A-Za-z]:[\\/][^\n:'\x22<>|*?]+|[^\s:'\x22\\]+)(?:\\\x22)?: [^\n:'\x22/]{{4,160}}(?:$|[:'\x22)\\])",
                 // Java.
@@ -47,7 +53,7 @@ pub(super) fn framed(event: &[u8]) -> Option<String> {
         RegexBuilder::new(&frames).unicode(false).multi_line(true).build().ok()
     });
     let paths = FRAMES.as_ref()?.captures_iter(event).filter_map(|found| {
-        let path = ["a", "b", "c", "d", "e"].iter().find_map(|name| found.name(name))?.as_bytes();
+        let path = ["a", "b", "c", "d", "e", "f", "g", "h"].iter().find_map(|name| found.name(name))?.as_bytes();
         // `open failed: why` has the call, and no name.
         (path != b"failed" && path != b"error").then_some(path)
     });
@@ -123,6 +129,13 @@ mod tests {
             ("bot: download: Permission denied", None),
             ("./a.sh: строка 404: ./b.sh: Нет такого файла или каталога", Some("./b.sh")),
             ("/tmp/x.sh: line 357: ./L4: Permission denied", Some("./L4")),
+            ("zsh:cd:1: no such file or directory: season2", Some("season2")),
+            ("lua5.4: (command line):1: archive/x: Read-only file system", Some("archive/x")),
+            ("archive/l: Read-only file system", Some("archive/l")),
+            ("sort: write failed: cache/sorted: No space left on device", Some("cache/sorted")),
+            ("save: write cache/seg1: no space left on device", Some("cache/seg1")),
+            ("read tcp 10.0.0.1:5->10.0.0.2:80: connection reset by peer", None),
+            ("write failed: No space left on device", None),
             ("panic: open .agollo: no such file or directory", Some(".agollo")),
             ("failed: mkdir log: read-only file system", Some("log")),
             ("delete: mkdir \\\\?\\E:\\B\\.stversions: Access is denied.", Some("\\\\?\\E:\\B\\.stversions")),

@@ -98,8 +98,11 @@ fn undated(value: &str) -> &str {
     value[end..].strip_prefix(' ').filter(|_| end >= MIN_STAMP).unwrap_or(value)
 }
 
-/// An absolute path behind words: `file/directory /srv/app/b.cfg`.
+/// An absolute path behind words, or any behind `file/directory`, which looks like one.
 fn behind_words(value: &str) -> &str {
+    if let Some(path) = value.strip_prefix("file/directory ") {
+        return path;
+    }
     let is_words =
         |words: &str| !words.starts_with('/') && words.bytes().all(|b| b.is_ascii_lowercase() || b"/ ".contains(&b));
     value.split_once(" /").filter(|(words, _)| is_words(words)).map_or(value, |(words, _)| &value[words.len() + 1..])

@@ -102,7 +102,7 @@ fn behind<'a>(event: &'a [u8], places: impl Iterator<Item = usize>, names: &[&[u
         let whole = at == 0 || !(event[at - 1].is_ascii_alphanumeric() || b"-_".contains(&event[at - 1]));
         let Some(name) = names.iter().find(is).filter(|_| whole) else { continue };
         let rest = &event[at + name.len()..];
-        let marks = rest.iter().take(6).take_while(|b| b"\"':= b[".contains(b)).count();
+        let marks = rest.iter().take(6).take_while(|b| b"\"':=> b[".contains(b)).count();
         if rest[..marks].iter().any(|b| b":=".contains(b)) {
             return Some(&rest[marks..]);
         }
@@ -166,6 +166,7 @@ mod tests {
         for (event, want) in [
             ("429\nretry-after: 30\nx", Some(30)),
             ("headers={'Retry-After': '120'}", Some(120)),
+            ("{:status=>429, :headers=>{\"retry-after\"=>\"23\"}}", Some(23)),
             ("{\"parameters\":{\"retry_after\":7}}", Some(7)),
             ("2026-10-21 07:27:30 x\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\n", Some(30)),
             ("Retry-After: Wed, 21 Oct 2026 07:28:00 GMT", None),
