@@ -12,7 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
 use super::plain::{Plain, plain};
-use super::prefix::{Prefix, is_tool, prefix};
+use super::prefix::{Prefix, is_tool, level_word, prefix};
 use super::said::Said;
 
 /// The most exceptions of one chain that are looked at; deeper chains tell nothing new.
@@ -129,7 +129,7 @@ impl<'a> Part<'a> {
     fn prefix(&self) -> Prefix {
         *self.prefix.get_or_init(|| match self.place {
             Place::Cause | Place::Chain => Prefix { length: 0, level: Some(Level::Error) },
-            Place::Whole | Place::Said | Place::Head | Place::Told => prefix(self.line),
+            Place::Whole | Place::Said | Place::Head | Place::Told => as_loud_as_said(self.line, prefix(self.line)),
         })
     }
 
@@ -210,6 +210,17 @@ fn frames_to_the_end(text: &[u8]) -> Option<usize> {
     let mut frames = text[at..].strip_prefix(b"\n")?.split(|byte| *byte == b'\n');
     let is_frame = |line: &[u8]| line.starts_with(FRAME) || line.starts_with(SOURCE);
     (frames.next()?.starts_with(FRAME) && frames.all(is_frame)).then_some(at)
+}
+
+/// What a tool said, passed on at a lower level (`INFO bot: ERROR: words`), is as loud as the tool said it.
+fn as_loud_as_said(line: &[u8], prefix: Prefix) -> Prefix {
+    if prefix.level.is_none_or(|level| level > Level::Info) {
+        return prefix;
+    }
+    let message = &line[prefix.length..];
+    let word = &message[..message.iter().take_while(|byte| byte.is_ascii_uppercase()).count()];
+    let said = level_word(word).filter(|level| *level > Level::Info && message[word.len()..].starts_with(b": "));
+    Prefix { level: said.or(prefix.level), ..prefix }
 }
 
 /// Where the first line begins that is louder than a quiet first one, with the same in front of it: several lines of one program that
@@ -396,6 +407,10 @@ mod tests {
             ("2026-01-02T03:04:05.678Z  INFO teloxide::dispatching: hi", "hi", Some(Level::Info)),
             ("[02-Jan-25 03:04:05 PM] [ERROR] - Unhandled", "Unhandled", Some(Level::Error)),
             ("2026-01-02 03:04:05,678 - bot - INFO - Caption: ERROR 503", "Caption: ERROR 503", Some(Level::Info)),
+            ("2026-01-02 03:04:05,678 - bot - INFO - ERROR: no room", "ERROR: no room", Some(Level::Error)),
+            ("INFO:ytdl:WARNING: [youtube] x", "WARNING: [youtube] x", Some(Level::Warning)),
+            ("INFO:bot:Error: x", "Error: x", Some(Level::Info)),
+            ("INFO:bot:ERRORS: x", "ERRORS: x", Some(Level::Info)),
             ("OSError: [Errno 28] No space", "OSError: [Errno 28] No space", None),
             ("[download] Got error: x", "[download] Got error: x", None),
             ("ERROR: [generic] a: Unable", "[generic] a: Unable", Some(Level::Error)),

@@ -136,7 +136,8 @@ pub(super) fn word(event: &[u8]) -> Option<String> {
             let ending = extension(name).unwrap_or_default();
             // Of these a program tells where it says more, or what it was sent.
             let is_kind = KINDS.contains(&ending) && !matches!(ending, "htm" | "html" | "log");
-            if !is_kind || is_foreign(line, 0, name) {
+            let start = line.find(name).unwrap_or_default();
+            if !is_kind || is_foreign(line, start, name) {
                 continue;
             }
             if name.starts_with('/') || found.is_some_and(|found| found != name) {
@@ -465,6 +466,18 @@ mod tests {
     }
 
     #[test]
+    fn a5_the_only_word_with_a_files_ending_is_found_behind_any_signs() {
+        for (event, want) in [
+            ("⚠️ a.mp4 failed — no room", Some("a.mp4")),
+            ("checksum mismatch [file=102.ldb]", Some("102.ldb")),
+            ("GET a.mp4: checksum mismatch", None),
+            ("a.mp4 and b.mp4", None),
+        ] {
+            assert_eq!(word(event.as_bytes()).as_deref(), want, "{event}");
+        }
+    }
+
+    #[test]
     fn a5_the_only_name_of_a_file_is_found() {
         for (event, want) in [
             ("pigz: skipping: my film.gz: corrupted -- incomplete deflate data", Some("my film.gz")),
@@ -489,13 +502,14 @@ mod tests {
             pieces in proptest::collection::vec(
                 proptest::sample::select(vec![
                     "/", "\\", "C:\\", "/srv/", "a.mp4", "é", "»", "«", "'", "\"", "`", "\\\"", " ", "\n", ":", "(", ")", ".", "=", "GET ",
-                    "  File \"", "    ", "at ", "#1 ", "/bot1", "12", "\u{0}", ": Permission denied", " (Not a directory)", ": can't ",
+                    "  File \"", "    ", "at ", "#1 ", "/bot1", "12", "\u{0}", "⚠️ ", "\u{a0}", "[b.ldb]", ": Permission denied", " (Not a directory)", ": can't ",
                 ]),
                 0..40,
             ),
         ) {
             let event = pieces.concat();
             let _ = file(event.as_bytes());
+            let _ = word(event.as_bytes());
             for path in [only(event.as_bytes()), before_words(event.as_bytes())].into_iter().flatten() {
                 proptest::prop_assert!(event.contains(&path) && path.len() > 3 && !path.contains('\n'), "{path:?} in {event:?}");
             }
