@@ -35,6 +35,39 @@ fn a5_no_shipped_pattern_is_hungry_before_a_capture() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// What systems say of causes, and the sentences that bots put round them.
+#[derive(serde::Deserialize)]
+struct Frames {
+    heads: Vec<String>,
+    frames: Vec<String>,
+    causes: BTreeMap<String, Vec<String>>,
+}
+
+#[test]
+fn a5_a_cause_is_known_in_whatever_words_a_bot_puts_round_it() {
+    let Frames { heads, frames, causes } = toml::from_str(include_str!("rig/frames.toml")).unwrap();
+    let rules = shipped();
+    let mut wrong = Vec::new();
+    let causes = causes.iter().flat_map(|(class, causes)| causes.iter().map(move |cause| (class, cause)));
+    for (class, cause) in causes {
+        let escaped = cause.replace('\\', r"\\").replace('"', "\\\"");
+        let path = Some("/srv/dl/a.mp4").filter(|path| cause.contains(path));
+        for message in frames.iter().map(|frame| frame.replace("{e}", cause).replace("{j}", &escaped)) {
+            // A line that is an object of JSON has its head inside.
+            let heads = heads.iter().filter(|head| !message.starts_with('{') || *head == "{m}");
+            for event in heads.map(|head| head.replace("{m}", &message)) {
+                let hit = rules.classify(event.as_bytes());
+                let got = hit.as_ref().map_or("none", |hit| hit.class.as_str());
+                let read = hit.as_ref().and_then(|hit| hit.captures.get("path")).map(String::as_str);
+                if got != class || path.is_some() && read != path {
+                    wrong.push(format!("{class} {path:?} but {got} {read:?}: {event}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn a5_a_pack_is_claimed_by_itself_what_it_needs_or_the_generic_pack() {
     let rules = shipped();

@@ -77,16 +77,18 @@ fn of_call(value: &str) -> &str {
         .map_or(value, |(_, path)| path)
 }
 
-/// Without the name of an error before or behind it: `console.error(path, error)` of Node writes them side by side, and an exception's
-/// own words may begin with the path.
+/// Without the name of an error before or behind it: `console.error(path, error)` of Node writes them side by side, an exception's
+/// own words may begin with the path, and `/srv/a.mp4 - EACCES` stands before more of it.
 fn without_error(value: &str) -> &str {
+    const NUMBERS: [&str; 7] = ["EACCES", "EDQUOT", "ENOENT", "ENOSPC", "ENOTDIR", "EPERM", "EROFS"];
     let is_error = |name: &str| {
         let last = name.rsplit('.').next().unwrap_or_default();
-        ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && !name.contains([' ', '/'])
+        let named = ["Error", "Exception"].iter().any(|end| last.ends_with(end)) && !name.contains([' ', '/']);
+        named || NUMBERS.contains(&name)
     };
     match (value.split_once(": "), value.rsplit_once(' ')) {
         (Some((name, path)), _) if is_error(name) => path,
-        (_, Some((path, name))) if is_error(name) && is_path(path) => path,
+        (_, Some((path, name))) if is_error(name) && is_path(path) => path.strip_suffix(" -").unwrap_or(path),
         _ => value,
     }
 }
