@@ -32,13 +32,14 @@ async function send<T>(method: string, path: string, body?: unknown, signal?: Ab
   const limit = AbortSignal.timeout(PATIENCE_MS);
   init.signal = signal ? AbortSignal.any([signal, limit]) : limit;
   let answer: Response;
+  let text: string;
   try {
     answer = await fetch(BASE + path, init);
+    text = await answer.text();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, "no_answer", "logmedic does not answer");
   }
-  const text = await answer.text();
   if (!answer.ok) {
     let code = "error";
     let detail = answer.statusText;

@@ -8,8 +8,12 @@ import type { Frame, Page, Topic } from "./types";
 
 const PAGE = 100;
 
+/** Of each list that waits for an answer: what was told meanwhile. It may be newer than the answer. */
+const meanwhile = new WeakMap<object, Map<string, () => void>>();
+
 /** Puts the newest of a thing into a list that is loaded, or takes it out when it does not belong there. */
 export function putInto<T extends { id: string }>(list: Signal<T[] | null>, item: T, belongs: boolean): void {
+  meanwhile.get(list)?.set(item.id, () => putInto(list, item, belongs));
   const now = list.value;
   if (!now) return;
   const at = now.findIndex((one) => one.id === item.id);
@@ -17,7 +21,26 @@ export function putInto<T extends { id: string }>(list: Signal<T[] | null>, item
   else if (belongs) list.value = [item, ...now];
 }
 
-const problemOf = (error: unknown): api.Problem => (error instanceof api.Problem ? error : new api.Problem(0, "error", String(error)));
+/** Fills a list with what is on its way. What is told before it comes is put into it; of several, the last one asked for counts. */
+export async function fill<T extends { id: string }>(list: Signal<T[] | null>, answer: Promise<T[]>): Promise<void> {
+  const told = new Map<string, () => void>();
+  meanwhile.set(list, told);
+  try {
+    const items = await answer;
+    if (meanwhile.get(list) !== told) return;
+    list.value = items;
+  } finally {
+    if (meanwhile.get(list) === told) meanwhile.delete(list);
+  }
+  for (const again of told.values()) again();
+}
+
+/** What went wrong with a load, in words; what nobody answered is asked again when somebody is there. */
+function failed(error: unknown): api.Problem {
+  if (!(error instanceof api.Problem)) return new api.Problem(0, "error", String(error));
+  if (error.status === 0) live.owe();
+  return error;
+}
 
 export interface Listed<T> {
   /** `null` until the first page is there. */
@@ -57,22 +80,20 @@ export function useList<T extends { id: string }>(path: string, wanted: Wanted<T
     current.busy = busy;
     const cursor = first ? null : current.cursor;
     const at = `${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
-    api.get<Page<T>>(at, busy.signal).then(
-      (page) => {
-        if (busy.signal.aborted) return;
-        current.busy = null;
-        current.cursor = page.next_cursor;
-        more.value = page.next_cursor !== null;
-        problem.value = null;
-        const known = new Set(first ? [] : items.value?.map((item) => item.id));
-        items.value = [...(first ? [] : (items.value ?? [])), ...page.items.filter((item) => !known.has(item.id))];
-      },
-      (error: unknown) => {
-        if (busy.signal.aborted) return;
-        current.busy = null;
-        problem.value = problemOf(error);
-      },
-    );
+    const answer = api.get<Page<T>>(at, busy.signal).then((page) => {
+      busy.signal.throwIfAborted();
+      current.busy = null;
+      current.cursor = page.next_cursor;
+      more.value = page.next_cursor !== null;
+      problem.value = null;
+      const known = new Set(first ? [] : items.value?.map((item) => item.id));
+      return [...(first ? [] : (items.value ?? [])), ...page.items.filter((item) => !known.has(item.id))];
+    });
+    fill(items, answer).catch((error: unknown) => {
+      if (busy.signal.aborted) return;
+      current.busy = null;
+      problem.value = failed(error);
+    });
   };
 
   const put = (item: T): void => {
@@ -105,6 +126,8 @@ export interface Got<T> {
   data: Signal<T | null>;
   problem: Signal<api.Problem | null>;
   reload: () => void;
+  /** Changes a part of it that was told, also in an answer that is on its way. Not for lists. */
+  put: (part: Partial<T>) => void;
 }
 
 /** One thing of the agent's; asked again after a gap, and whenever `reload` is called. `null`: nothing yet. */
@@ -112,20 +135,26 @@ export function useGet<T>(path: string | null): Got<T> {
   const data = useSignal<T | null>(null);
   const problem = useSignal<api.Problem | null>(null);
   const busy = useRef<AbortController | null>(null);
+  const told = useRef<Partial<T> | null>(null);
+  const put = (part: Partial<T>): void => {
+    told.current = { ...told.current, ...part };
+    if (data.value) data.value = { ...data.value, ...part };
+  };
   const reload = (): void => {
     if (path === null) return;
     busy.current?.abort();
     const now = new AbortController();
     busy.current = now;
+    told.current = null;
     api.get<T>(path, now.signal).then(
       (found) => {
         if (now.signal.aborted) return;
-        data.value = found;
+        data.value = told.current ? { ...found, ...told.current } : found;
         problem.value = null;
       },
       (error: unknown) => {
         if (now.signal.aborted) return;
-        problem.value = problemOf(error);
+        problem.value = failed(error);
       },
     );
   };
@@ -139,7 +168,7 @@ export function useGet<T>(path: string | null): Got<T> {
       busy.current?.abort();
     };
   }, [path]);
-  return { data, problem, reload };
+  return { data, problem, reload, put };
 }
 
 /** A burst of frames is one load. */
@@ -178,9 +207,9 @@ export function useReloadEvery(ms: number, reload: () => void): void {
 /** One thing by its id, which follows what is told of it by its topic. */
 export function useOne<T extends object>(path: string, id: string, topic: Topic): Got<T> {
   const got = useGet<T>(`${path}/${encodeURIComponent(id)}`);
-  const { data } = got;
+  const { put } = got;
   useEffect(() => live.on(topic, ({ data: told }) => {
-    if (data.value && told && typeof told === "object" && "id" in told && told.id === id) data.value = { ...data.value, ...told };
+    if (told && typeof told === "object" && "id" in told && told.id === id) put(told as Partial<T>);
   }), [id]);
   useReloadOn(topic, got.reload, (frame) => frame.key === id && !frame.data);
   return got;

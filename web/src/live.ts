@@ -47,6 +47,13 @@ export function onLoad(load: () => void): () => void {
   return () => loaders.delete(load);
 }
 
+let owed = false;
+
+/** Something could not be loaded, for want of an answer: all is loaded at the agent's next sign of life. */
+export function owe(): void {
+  owed = true;
+}
+
 let doubt: () => void = () => {};
 
 /** Called whenever a connection ended or was not to be had: the session may be over, or the role another. */
@@ -167,7 +174,7 @@ function hear(text: string): void {
         attempts = 0;
         state.value = "live";
         awaySince.value = null;
-        if (first) load();
+        if (first || owed) load();
       }
       return;
     case "gap":
@@ -176,6 +183,8 @@ function hear(text: string): void {
       return;
     case "pong":
     case "heartbeat":
+      if (owed && settled) load();
+      return;
     case "error":
       return;
   }
@@ -185,6 +194,7 @@ function hear(text: string): void {
 }
 
 function load(): void {
+  owed = false;
   for (const loader of [...loaders]) loader();
 }
 

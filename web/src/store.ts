@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import * as api from "./api";
-import { putInto } from "./list";
+import { fill, putInto } from "./list";
 import * as live from "./live";
 import type { Frame, Health, Incident, Job, Me, Notification, Operation, Page, Role } from "./types";
 
@@ -30,8 +30,9 @@ const OPEN_INCIDENT = new Set(["working", "held", "approval"]);
 export const isOpenIncident = (incident: Incident): boolean => incident.ended_at === null || OPEN_INCIDENT.has(incident.state);
 const UNHEALED = new Set(["exhausted", "refused", "alert_only"]);
 const TROUBLE_MS = 24 * 3_600_000;
+export const isUnhealed = (incident: Incident): boolean => UNHEALED.has(incident.state);
 export const isTrouble = (incident: Incident): boolean =>
-  UNHEALED.has(incident.state) && !incident.acknowledged && Date.parse(incident.ended_at ?? incident.last_at) > Date.now() - TROUBLE_MS;
+  isUnhealed(incident) && !incident.acknowledged && Date.parse(incident.ended_at ?? incident.last_at) > Date.now() - TROUBLE_MS;
 export const isOpenJob = (job: Job): boolean => job.state === "queued" || job.state === "processing";
 export const isOpenOperation = (operation: Operation): boolean =>
   operation.state === "pending" || operation.state === "running" || operation.state === "paused";
@@ -41,15 +42,16 @@ const OPEN_MAX = 200;
 
 async function load(): Promise<void> {
   const loads: Promise<unknown>[] = [
-    api.get<Page<Incident>>(`incidents?state=open&limit=${OPEN_MAX}`).then((page) => (incidents.value = page.items)),
-    api.get<Page<Incident>>(`incidents?state=unhealed&limit=${OPEN_MAX}`).then((page) => (troubles.value = page.items.filter(isTrouble))),
-    api.get<Job[] | Page<Job>>("jobs/active").then((found) => (jobs.value = Array.isArray(found) ? found : found.items)),
-    api.get<Operation[]>("operations/active").then((found) => (operations.value = found.toReversed())),
+    fill(incidents, api.get<Page<Incident>>(`incidents?state=open&limit=${OPEN_MAX}`).then((page) => page.items)),
+    fill(troubles, api.get<Page<Incident>>(`incidents?state=unhealed&limit=${OPEN_MAX}`).then((page) => page.items.filter(isTrouble))),
+    fill(jobs, api.get<Job[] | Page<Job>>("jobs/active").then((found) => (Array.isArray(found) ? found : found.items))),
+    fill(operations, api.get<Operation[]>("operations/active").then((found) => found.toReversed())),
     api.get<{ unread: number }>("notifications/unread_count").then((found) => (unread.value = found.unread)),
     api.get<Health>("system/health").then((found) => (health.value = found)),
   ];
   // What fails stays as it was; the connection's own state is told elsewhere.
-  await Promise.allSettled(loads);
+  const ended = await Promise.allSettled(loads);
+  if (ended.some((one) => one.status === "rejected" && one.reason instanceof api.Problem && one.reason.status === 0)) live.owe();
 }
 
 let counting: ReturnType<typeof setTimeout> | undefined;

@@ -6,7 +6,7 @@ import { query } from "../api";
 import { c } from "../common";
 import { useList } from "../list";
 import { asked, askedId } from "../router";
-import { isOpenIncident } from "../store";
+import { isOpenIncident, isUnhealed } from "../store";
 import type { Incident } from "../types";
 import { Empty, Panel } from "../ui/basics";
 import { Filter, Pick, Source, sourcesOf } from "../ui/filters";
@@ -40,7 +40,7 @@ function List(): JSX.Element {
   const list = useList<Incident>(query("incidents", { state, class: kind, source, since: from }), {
     topic: "incident",
     has: (one) =>
-      (!state || (state === "open" ? isOpenIncident(one) : one.state === state)) &&
+      (!state || (state === "open" ? isOpenIncident(one) : state === "unhealed" ? isUnhealed(one) : one.state === state)) &&
       (!kind || one.class === kind) && (!source || one.source === source) && one.opened_at >= from,
   });
   const items = list.data.value ?? [];

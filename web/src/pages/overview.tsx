@@ -203,12 +203,14 @@ function Disks(): JSX.Element {
 
 function Latest(): JSX.Element {
   const list = useList<Incident>("incidents", { topic: "incident" });
-  const ended = list.data.value?.filter((one) => !isOpenIncident(one));
   return (
     <Panel title={w.latest} flush aside={<a class="link" href="/incidents">{c.all}</a>}>
-      {!ended ? <Loading rows={5} /> : ended.length === 0 ? <Empty icon="check" title={w.never} /> : (
-        <div class="short entries">{ended.slice(0, 8).map((one) => <IncidentThing key={one.id} of={one} />)}</div>
-      )}
+      <Loaded of={list} rows={5}>
+        {(all) => {
+          const ended = all.filter((one) => !isOpenIncident(one)).slice(0, 8);
+          return ended.length === 0 ? <Empty icon="check" title={w.never} /> : <div class="short entries">{ended.map((one) => <IncidentThing key={one.id} of={one} />)}</div>;
+        }}
+      </Loaded>
     </Panel>
   );
 }
