@@ -47,6 +47,14 @@ export function onLoad(load: () => void): () => void {
   return () => loaders.delete(load);
 }
 
+const returns = new Set<() => void>();
+
+/** Called when the connection is back after it was away, also without a gap: what passes was not told meanwhile. */
+export function onBack(back: () => void): () => void {
+  returns.add(back);
+  return () => returns.delete(back);
+}
+
 let owed = false;
 
 /** Something could not be loaded, for want of an answer: all is loaded at the agent's next sign of life. */
@@ -172,9 +180,11 @@ function hear(text: string): void {
         place = { epoch: frame.epoch, seq: frame.seq };
         settled = true;
         attempts = 0;
+        const back = state.value === "away";
         state.value = "live";
         awaySince.value = null;
         if (first || owed) load();
+        if (back) for (const call of [...returns]) call();
       }
       return;
     case "gap":

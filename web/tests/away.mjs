@@ -54,6 +54,16 @@ await hand("start");
 await page.locator("li", { hasText: "missing path" }).getByText("healed").waitFor();
 assert.equal(await page.evaluate(() => window.same), true, "the page was loaded anew");
 
+// Lines of the log are told once; those that nobody was told are looked up.
+await page.locator('a[href="/logs"]').first().click();
+await hand("say", { text: "INFO a line that is heard\n" });
+await sees(page, "a line that is heard");
+await hand("kill");
+await page.waitForSelector(".pulse.away");
+await hand("say", { text: "INFO a line that is missed\n" });
+await hand("start");
+await sees(page, "a line that is missed");
+
 // A session that ends elsewhere ends here.
 await page.evaluate(() => fetch("/api/v1/auth/logout", { method: "POST" }));
 await page.waitForSelector("[name=password]");

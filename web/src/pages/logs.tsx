@@ -23,7 +23,7 @@ const w = words({
   anyKind: ["Any fault", "Cualquier fallo"],
   worse: [(level: string) => `${level} or worse`, (level: string) => `${level} o peor`],
   fresh: [(count: string) => `${count} new lines`, (count: string) => `${count} líneas nuevas`],
-  missing: ["… some lines are missing here: they came faster than they could be sent", "… aquí faltan líneas: llegaron más deprisa de lo que se podían enviar"],
+  missing: ["… lines may be missing here: logmedic was away, or they came faster than they could be sent", "… aquí pueden faltar líneas: logmedic no estaba, o llegaron más deprisa de lo que se podían enviar"],
   none: ["Waiting for lines", "A la espera de líneas"],
   noneMore: ["They appear as they are written.", "Aparecen a medida que se escriben."],
 });
@@ -154,6 +154,12 @@ function Log(): JSX.Element {
   };
 
   useEffect(() => {
+    /** Lines are told once: those that came meanwhile are looked up. Who reads further up keeps their place. */
+    const missed = (): void => {
+      if (following.value && !paused.value && (my.kept || my.older === "")) restart();
+      else my.waiting.push(line({ text: w.missing }, new Date().toISOString()));
+      soon();
+    };
     const look = (): void => {
       for (const one of [...book.all.slice(-PAGE), ...my.waiting]) recognise(one);
       soon();
@@ -188,12 +194,9 @@ function Log(): JSX.Element {
         look();
       }),
       live.onLoad(() => {
-        if (!my.heard) return;
-        // Lines were missed. Who reads further up keeps their place.
-        if (my.kept && following.value && !paused.value) restart();
-        else my.waiting.push(line({ text: w.missing }, new Date().toISOString()));
-        soon();
+        if (my.heard && live.state.value === "live") missed();
       }),
+      live.onBack(missed),
     ];
     return () => {
       cancelAnimationFrame(my.frame);
