@@ -22,6 +22,37 @@ fn rule(id: &str, class: &str, pattern: &str) -> String {
 }
 
 #[test]
+fn a6_an_ignore_leaves_louder_lines_and_what_its_unless_matches_to_the_rules() {
+    let text = r#"
+[pack]
+at = "message"
+
+[[ignore]]
+id = "mine.spoken"
+pattern = '\Areply to \S+ '
+loudest = "info"
+unless = ' not sent: '
+
+[[rule]]
+id = "mine.full"
+class = "disk_full"
+pattern = 'disk is full'
+"#;
+    let (rules, problems) = Rules::compile(&[user(text)]);
+    assert!(problems.is_empty(), "{problems:?}");
+    for (line, is_fault) in [
+        ("INFO reply to @ana about 'disk is full'", false),
+        ("reply to @ana about 'disk is full'", false),
+        ("INFO reply to @ana about 'tea' not sent: disk is full", true),
+        ("ERROR reply to @ana about 'tea': disk is full", true),
+    ] {
+        assert_eq!(rules.classify(line.as_bytes()).is_some(), is_fault, "{line}");
+    }
+    let wrong = "[[rule]]\nid = 'mine.a'\nclass = 'crash'\npattern = 'abc'\nunless = 'b'\n";
+    assert!(Rules::compile(&[user(wrong)]).1[0].to_string().contains("unknown key 'unless'"));
+}
+
+#[test]
 fn a6_every_sample_is_claimed_by_the_expected_rule_and_every_rule_is_hit() {
     let report = check(&shipped(), &builtin_samples());
     let shown: Vec<String> = report.failures.iter().map(ToString::to_string).collect();

@@ -107,6 +107,10 @@ pub(super) struct Entry {
     pub(super) fallback: bool,
     /// Asked only where a rule behind it claims, whatever texts it needs.
     pub(super) late: bool,
+    /// Of an ignore: louder lines are the program's own words, not a stranger's.
+    loudest: Option<Level>,
+    /// Of an ignore: with these words in the same text the program tells of a failure.
+    unless: Option<Pattern>,
     pub(super) about: String,
     pub(super) pattern: Pattern,
 }
@@ -136,18 +140,23 @@ impl Entry {
         if !self.on.allows(part.place) {
             return Some("its `on` leaves this part of the event out");
         }
-        match (self.level, self.level.and_then(|_| part.level())) {
-            (Some(least), Some(is)) if is < least => {
-                Some("the program wrote the line at a lower level than its `level`")
+        if self.level.is_some() || self.loudest.is_some() {
+            let is = part.level();
+            if self.level.zip(is).is_some_and(|(least, is)| is < least) {
+                return Some("the program wrote the line at a lower level than its `level`");
             }
-            _ => None,
+            if self.loudest.zip(is).is_some_and(|(most, is)| is > most) {
+                return Some("the program wrote the line at a higher level than its `loudest`");
+            }
         }
+        let unless = self.unless.as_ref().is_some_and(|unless| unless.is_match(self.sees(part)));
+        unless.then_some("its `unless` matches, too")
     }
 }
 
 const PACK_KEYS: &[&str] = &["at", "level", "needs"];
 const RULE_KEYS: &[&str] = &["id", "class", "severity", "pattern", "about", "enabled", "on", "at", "level", "fallback"];
-const IGNORE_KEYS: &[&str] = &["id", "pattern", "about", "enabled", "on", "at", "level", "late"];
+const IGNORE_KEYS: &[&str] = &["id", "pattern", "about", "enabled", "on", "at", "level", "late", "loudest", "unless"];
 const SIGNAL_KEYS: &[&str] = &["id", "means", "pattern", "about", "enabled", "on", "at", "level"];
 const TABLES: &[(&str, &[&str])] = &[("rule", RULE_KEYS), ("ignore", IGNORE_KEYS), ("signal", SIGNAL_KEYS)];
 
@@ -256,7 +265,8 @@ impl Reader<'_> {
             return self.problem(pack.span().start, None, "'pack' is no table".into(), "write [pack]".into());
         };
         let fields = Fields { table, start: pack.span().start, rule: None };
-        let defaults = fields.only(PACK_KEYS).and_then(|()| Ok((fields.at()?, fields.level()?, fields.list("needs")?)));
+        let defaults =
+            fields.only(PACK_KEYS).and_then(|()| Ok((fields.at()?, fields.level("level")?, fields.list("needs")?)));
         match defaults {
             Ok((at, level, needs)) => {
                 self.at = at.unwrap_or(At::Line);
@@ -331,9 +341,10 @@ impl Reader<'_> {
         }
     }
 
-    fn pattern(&mut self, fields: &Fields<'_, '_>) -> Result<Pattern, Complaint> {
-        let text = fields.need("pattern")?;
-        let offset = fields.offset("pattern");
+    /// The pattern in this key.
+    fn pattern(&mut self, fields: &Fields<'_, '_>, key: &str) -> Result<Pattern, Complaint> {
+        let text = fields.need(key)?;
+        let offset = fields.offset(key);
         if text.len() > MAX_PATTERN {
             let remedy = format!("make several rules of it: at most {MAX_PATTERN} bytes are taken");
             return Err((offset, format!("the pattern has {} bytes", text.len()), remedy));
@@ -380,7 +391,8 @@ impl Reader<'_> {
             "signal" => Kind::Signal { means: fields.means()? },
             _ => Kind::Ignore,
         };
-        let pattern = self.pattern(fields)?;
+        let pattern = self.pattern(fields, "pattern")?;
+        let unless = fields.text("unless")?.map(|_| self.pattern(fields, "unless")).transpose()?;
         Ok(Some(Entry {
             id: id.to_owned(),
             pack: self.source.pack.clone(),
@@ -390,7 +402,9 @@ impl Reader<'_> {
             kind,
             on: fields.on()?,
             at: fields.at()?.unwrap_or(self.at),
-            level: fields.level()?.unwrap_or(self.level),
+            level: fields.level("level")?.unwrap_or(self.level),
+            loudest: fields.level("loudest")?.flatten(),
+            unless,
             fallback: fields.flag("fallback")?.unwrap_or(false),
             late: fields.flag("late")?.unwrap_or(false),
             about: fields.text("about")?.unwrap_or_default().to_owned(),
@@ -474,14 +488,14 @@ impl<'t> Fields<'t, '_> {
         self.choice("at", &[("line", At::Line), ("message", At::Message)])
     }
 
-    fn level(&self) -> Result<Option<Option<Level>>, Complaint> {
+    fn level(&self, key: &str) -> Result<Option<Option<Level>>, Complaint> {
         let levels = [
             ("any", None),
             ("info", Some(Level::Info)),
             ("warning", Some(Level::Warning)),
             ("error", Some(Level::Error)),
         ];
-        self.choice("level", &levels)
+        self.choice(key, &levels)
     }
 
     fn means(&self) -> Result<SignalKind, Complaint> {
@@ -502,27 +516,13 @@ impl<'t> Fields<'t, '_> {
 
 /// The nearest known word, or all of them.
 pub(super) fn hint(word: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|name| (distance(word, name), *name)).min();
+    // Nobody means a longer one.
+    let begin: String = word.chars().take(64).collect();
+    let nearest = known.iter().map(|name| (strsim::levenshtein(&begin, name), *name)).min();
     match nearest {
         Some((far, name)) if far <= 2 => format!("did you mean '{name}'?"),
         _ => format!("known are {}", known.join(", ")),
     }
-}
-
-/// Levenshtein's distance of two short words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let change = corner + usize::from(ca != *cb);
-            corner = row[j + 1];
-            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -132,10 +132,29 @@ fn stamped(text: &[u8]) -> Option<Head> {
     if let Some(length) = service(text, &text[at..]) {
         return Some(Head { length: at + length, level: None, more: true });
     }
+    if let Some((length, level)) = logcat(&text[at..]) {
+        return Some(Head { length: at + length, level: Some(level), more: false });
+    }
     if let Some(length) = caller(&text[at..]) {
         return Some(Head { length: at + length, level: None, more: false });
     }
     Some(level_behind(text, at, sep).unwrap_or(Head { length: at, level: None, more: true }))
+}
+
+/// Android's `I/bot(12345): `.
+fn logcat(text: &[u8]) -> Option<(usize, Level)> {
+    let level = match text.first()? {
+        b'V' | b'D' => Level::Debug,
+        b'I' => Level::Info,
+        b'W' => Level::Warning,
+        b'E' | b'F' => Level::Error,
+        _ => return None,
+    };
+    let rest = text[1..].strip_prefix(b"/")?;
+    let name = rest.iter().take(MAX_NAME).take_while(|b| is_word(**b) || b".:-".contains(b)).count();
+    let (process, length) = boxed(&rest[name..]).filter(|_| name > 0)?;
+    let is = process.trim_ascii_start().iter().all(u8::is_ascii_digit) && rest[name + length..].starts_with(b": ");
+    is.then_some((2 + name + length + 2, level))
 }
 
 /// A level behind some words that look like host, process, logger or thread.

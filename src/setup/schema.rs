@@ -183,28 +183,12 @@ fn key_of(node: &Node) -> super::tree::Origin {
     }
 }
 
-/// The known name that was probably meant: at most a third of its letters differ.
+/// The known name that was probably meant: at most a third of its letters differ. Long words are cut: nobody means them.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    let scored = known.iter().map(|name| (distance(&word, name), *name));
-    scored.filter(|(far, name)| *far <= (name.len().max(word.len()) / 3).max(1)).min().map(|(_, name)| name)
-}
-
-/// Letters to add, drop or change (Levenshtein). Long words are cut: nobody means them.
-fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 40;
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(LONGEST).collect(), b.chars().take(LONGEST).collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let word: String = word.chars().take(LONGEST).collect::<String>().to_ascii_lowercase().replace('-', "_");
+    let scored = known.iter().map(|name| (strsim::levenshtein(&word, name), *name));
+    scored.filter(|(far, name)| *far <= (name.len().max(word.len()) / 3).max(1)).min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::super::event::Level;
 use super::stamp_field;
 use super::time::stamp;
-use super::words::{Sep, blanks, is_dotted_logger, letters, spaces};
+use super::words::{Sep, blanks, boxed, is_dotted_logger, is_name, letters, spaces};
 
 /// What stands before the place at which a level is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,14 +135,15 @@ fn quiet_level(text: &[u8], around: Around, piped: bool) -> Option<Found> {
     Some(Found { level, length, sep, boxed: false, capital: false, aligned: false })
 }
 
-/// `[ERROR  ]`, `<warning>`, `(E)`, `[ERROR/2026-11-25 13:38:31,478]`.
+/// `[ERROR  ]`, `<warning>`, `(E)`, `[ERROR/2026-11-25 13:38:31,478]`, Twisted's `[logger#error]`.
 fn boxed_level(text: &[u8], around: Around) -> Option<Found> {
     let close = match text[0] {
         b'[' => b']',
         b'(' => b')',
         _ => b'>',
     };
-    let start = 1 + spaces(&text[1..]);
+    let named = boxed(text).and_then(|(inside, _)| memchr::memchr(b'#', inside).filter(|at| is_name(&inside[..*at])));
+    let start = named.map_or(1 + spaces(&text[1..]), |at| 1 + at + 1);
     let word = letters(&text[start..], 12);
     let mut end = start + word;
     let letter = word == 1 && close == b')';
@@ -152,7 +153,7 @@ fn boxed_level(text: &[u8], around: Around) -> Option<Found> {
         [b'I' | b'N'] if letter => Level::Info,
         [b'D'] if letter => Level::Debug,
         // In capitals where it is not close to its bracket.
-        word if start == 1 || word.iter().all(u8::is_ascii_uppercase) => loud_word(word)?,
+        word if start == 1 || named.is_some() || word.iter().all(u8::is_ascii_uppercase) => loud_word(word)?,
         _ => return None,
     };
     if text.get(end) == Some(&b'/') {

@@ -51,6 +51,12 @@ fn python_loggers() {
     check(&[
         ("[ERROR/2026-11-25 13:38:31,478] telethon.client: x", "x", ERROR),
         ("2026/01/02 10:03:04 ERRO failed to save err=x", "failed to save err=x", ERROR),
+        ("11-27 13:20:26.498 I/httpx(17960): HTTP Request: x", "HTTP Request: x", INFO),
+        ("01-02 03:04:05.678 E/bot.fetch( 1796): x", "x", ERROR),
+        ("01-02 03:04:05.678 I/O (disk): x", "I/O (disk): x", None),
+        ("2026-01-02T03:04:05+0000 [bot.Chat#critical] x", "x", ERROR),
+        ("2026-01-02T03:04:05+0000 [twisted.web.client#info] x", "x", INFO),
+        ("2026-01-02T03:04:05+0000 [tickets#12] x", "[tickets#12] x", None),
         ("bot.fetch - WARNING - 'x' failed", "'x' failed", WARNING),
         ("Root - ERROR - x", "x", ERROR),
         ("saved - 12 ERROR - x", "saved - 12 ERROR - x", None),
