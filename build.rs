@@ -43,9 +43,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for pack in fs::read_dir(root.join("patterns"))? {
         let rules = pack?.path().join("rules.toml");
         if rules.is_file() {
-            for pattern in patterns(&rules)? {
+            for (key, pattern) in patterns(&rules)? {
                 // What is wrong with a pattern is told at the start, and by the tests.
-                if let Ok(facts) = facts::Facts::of(&pattern) {
+                if let Ok(mut facts) = facts::Facts::of(&pattern) {
+                    // Asked about what another pattern found: its texts are not searched for.
+                    facts.needs.take_if(|_| key == UNLESS);
                     known.insert(pattern, facts);
                 }
             }
@@ -110,8 +112,12 @@ impl Code {
     }
 }
 
-/// Every `pattern` of a rule file with its fragments put in, as `src/classify/file.rs` has it; one that is no TOML has none.
-fn patterns(path: &Path) -> Result<Vec<String>, std::io::Error> {
+/// The key of an ignore's second pattern.
+const UNLESS: &str = "unless";
+
+/// Every pattern of a rule file with its fragments put in, as `src/classify/file.rs` has it, behind its key; one that is no TOML
+/// has none.
+fn patterns(path: &Path) -> Result<Vec<(&'static str, String)>, std::io::Error> {
     let text = fs::read_to_string(path)?;
     let Ok(document) = DeTable::parse(&text) else { return Ok(Vec::new()) };
     let document = document.get_ref();
@@ -124,6 +130,8 @@ fn patterns(path: &Path) -> Result<Vec<String>, std::io::Error> {
         }
     }
     let tables = document.values().filter_map(|value| value.get_ref().as_array()).flatten();
-    let patterns = tables.filter_map(|table| table.get_ref().get("pattern")?.get_ref().as_str());
-    Ok(patterns.filter_map(|pattern| known.expand(pattern).ok().map(Into::into)).collect())
+    let patterns = tables.flat_map(|table| {
+        ["pattern", UNLESS].into_iter().filter_map(|key| Some((key, table.get_ref().get(key)?.get_ref().as_str()?)))
+    });
+    Ok(patterns.filter_map(|(key, pattern)| Some((key, known.expand(pattern).ok()?.into()))).collect())
 }
