@@ -56,13 +56,14 @@ pub(in crate::classify) const MESSAGE_KEYS: [&str; 9] =
 
 /// The fields in which loggers and programs put why something failed: a string, or an object with a message (pino,
 /// Google), or a list of them (structlog). People name fields in their own language.
-pub(in crate::classify) const CAUSE_KEYS: [&str; 20] = [
+pub(in crate::classify) const CAUSE_KEYS: [&str; 21] = [
     "error",
     "err",
     "exception",
     "Exception",
     "cause",
     "reason",
+    "why",
     "error_message",
     "errorMessage",
     "error.message",
