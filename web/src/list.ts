@@ -36,7 +36,7 @@ export async function fill<T extends { id: string }>(list: Signal<T[] | null>, a
 }
 
 /** What went wrong with a load, in words; what nobody answered is asked again when somebody is there. */
-function failed(error: unknown): api.Problem {
+export function failed(error: unknown): api.Problem {
   if (!(error instanceof api.Problem)) return new api.Problem(0, "error", String(error));
   if (error.status === 0) live.owe();
   return error;

@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import * as api from "./api";
-import { fill, putInto } from "./list";
+import { failed, fill, putInto } from "./list";
 import * as live from "./live";
 import type { Frame, Health, Incident, Job, Me, Notification, Operation, Page, Role } from "./types";
 
@@ -50,8 +50,7 @@ async function load(): Promise<void> {
     api.get<Health>("system/health").then((found) => (health.value = found)),
   ];
   // What fails stays as it was; the connection's own state is told elsewhere.
-  const ended = await Promise.allSettled(loads);
-  if (ended.some((one) => one.status === "rejected" && one.reason instanceof api.Problem && one.reason.status === 0)) live.owe();
+  for (const one of await Promise.allSettled(loads)) if (one.status === "rejected") failed(one.reason);
 }
 
 let counting: ReturnType<typeof setTimeout> | undefined;
