@@ -222,12 +222,16 @@ impl Follow {
                         let identity = stream.identity(&self.path);
                         outlet.send_blocking(Read::Identity { stream: id, identity })?;
                     }
-                    outlet.send_blocking(Read::Bytes { stream: id, offset: from, bytes: buffer[..count].to_vec() })?;
                     // A file gives less than was asked for at its end only. What comes later is told, or found by the next look.
-                    if count < buffer.len() {
-                        if std::mem::take(&mut stream.fresh) {
-                            outlet.send_blocking(Read::Idle { stream: id })?;
-                        }
+                    let last = count < buffer.len();
+                    stream.fresh = !last;
+                    outlet.send_blocking(Read::Bytes {
+                        stream: id,
+                        offset: from,
+                        bytes: buffer[..count].to_vec(),
+                        last,
+                    })?;
+                    if last {
                         self.active = at < self.old.len();
                     }
                     return Ok(true);

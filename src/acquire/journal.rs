@@ -145,7 +145,7 @@ impl Journal<'_> {
         for bytes in text.chunks(CHUNK) {
             let offset = self.offset;
             self.offset += bytes.len() as u64;
-            self.outlet.send(Read::Bytes { stream, offset, bytes: bytes.to_vec() }).await?;
+            self.outlet.send(Read::Bytes { stream, offset, bytes: bytes.to_vec(), last: false }).await?;
         }
         self.cursor.clone_from(&cursor);
         self.outlet.send(Read::Identity { stream, identity: Identity::Journal { cursor } }).await?;

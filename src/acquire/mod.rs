@@ -124,6 +124,8 @@ pub enum Read {
         offset: u64,
         /// At most [`CHUNK`].
         bytes: Vec<u8>,
+        /// The end is reached for now, as [`Read::Idle`] says: whoever acts on it need not be woken twice.
+        last: bool,
     },
     /// The end is reached for now: nothing more is waiting to be read.
     Idle {

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Read, StreamId};
 
-/// What a short read sends at most: another name of the file, its bytes, that they are all.
-const SHORT_READ: usize = 3;
+/// What a short read sends at most: another name of the file, and its bytes.
+const SHORT_READ: usize = 2;
 
 /// Nobody listens any more, or it is time to stop.
 #[derive(Clone, Copy, Debug)]

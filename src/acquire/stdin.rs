@@ -25,11 +25,9 @@ pub(super) fn run(source: &str, outlet: &Outlet) -> Result<(), Stopped> {
         match input.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
-                outlet.send_blocking(Read::Bytes { stream, offset, bytes: buffer[..count].to_vec() })?;
+                let last = !is_more_waiting();
+                outlet.send_blocking(Read::Bytes { stream, offset, bytes: buffer[..count].to_vec(), last })?;
                 offset += count as u64;
-                if !is_more_waiting() {
-                    outlet.send_blocking(Read::Idle { stream })?;
-                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {

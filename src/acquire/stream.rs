@@ -136,7 +136,7 @@ pub(super) struct Stream {
     pub(super) file: File,
     pub(super) print: Print,
     pub(super) offset: u64,
-    /// Bytes were sent since the last `Idle`.
+    /// Bytes were sent, and nothing says yet that they are the last for now.
     pub(super) fresh: bool,
     /// The last read found the end.
     pub(super) drained: bool,

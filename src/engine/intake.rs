@@ -206,7 +206,7 @@ impl Intake {
                 // A first look at a file is remembered at once: a restart must not take it for new.
                 self.send(stream, Vec::new()).await
             }
-            Read::Bytes { stream, bytes, .. } => {
+            Read::Bytes { stream, bytes, last, .. } => {
                 self.metrics.read(&bytes);
                 let mut events = Vec::new();
                 let Some(place) = self.streams.get_mut(&stream) else { return Some(()) };
@@ -214,7 +214,8 @@ impl Intake {
                 place.assembler.push(&bytes, &mut events);
                 place.end += bytes.len() as u64;
                 place.flush_at = place.assembler.pending().map(|_| place.came + self.join_wait);
-                self.send_events(stream, events).await
+                self.send_events(stream, events).await?;
+                if last { self.idle(stream).await } else { Some(()) }
             }
             Read::Idle { stream } => self.idle(stream).await,
             Read::Identity { stream, identity } => {

@@ -439,7 +439,7 @@ async fn spilled(mut spill: mpsc::Receiver<Vec<u8>>, reads: mpsc::Sender<acquire
         }
         let from = offset;
         offset += bytes.len() as u64;
-        all.extend([Read::Bytes { stream, offset: from, bytes }, Read::Idle { stream }]);
+        all.push(Read::Bytes { stream, offset: from, bytes, last: true });
         for read in all {
             if reads.send(read).await.is_err() {
                 return;

@@ -91,12 +91,15 @@ impl Engine {
                 return;
             }
             Read::Trouble { detail, .. } => return self.troubles.push(detail),
-            Read::Bytes { stream, offset, bytes } => {
+            Read::Bytes { stream, offset, bytes, last } => {
                 assert!(bytes.len() <= CHUNK);
                 self.biggest = self.biggest.max(bytes.len());
                 let (assembler, checkpoint, _) = self.streams.get_mut(&stream).unwrap();
                 assert!(offset >= checkpoint.offset);
                 assembler.push(&bytes, &mut self.events);
+                if last {
+                    self.events.extend(assembler.take_pending());
+                }
                 (stream, false)
             }
             Read::Idle { stream } => {
