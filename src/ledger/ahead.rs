@@ -4,6 +4,9 @@
 //! number. When that could not happen any more, the next start finds a number in the file that the database does not have, and commits
 //! the changes then. Killed in the middle of the write, the file's sum is wrong, and nothing had begun. Like a commit of
 //! [`Force::Later`](super::Force::Later) it outlives this program, not a power cut.
+//!
+//! The changes stand there as one JSON array, without the rows and records that are JSON themselves; those follow as they are, in the
+//! order of their changes, each behind its length.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +16,7 @@ use std::path::Path;
 use super::store::Change;
 
 /// What the file begins with: what it is, and its format.
-const MAGIC: [u8; 8] = *b"lmahead1";
+const MAGIC: [u8; 8] = *b"lmahead2";
 
 /// Magic, number, length, sum.
 const HEAD: usize = 24;
@@ -35,7 +38,7 @@ impl Ahead {
     pub(super) fn open(path: &Path, known: u64) -> io::Result<(Self, Option<Vec<Change>>)> {
         let file = File::options().create(true).read(true).write(true).truncate(false).mode(0o600).open(path)?;
         let found = read(&file)?.filter(|(number, _)| *number == known.saturating_add(1));
-        let changes = found.and_then(|(_, json)| serde_json::from_slice(&json).ok());
+        let changes = found.and_then(|(_, bytes)| changes_of(&bytes));
         Ok((Self { file, number: known, buffer: Vec::new() }, changes))
     }
 
@@ -48,6 +51,10 @@ impl Ahead {
         self.buffer.clear();
         self.buffer.resize(HEAD, 0);
         serde_json::to_writer(&mut self.buffer, changes).ok()?;
+        for text in changes.iter().filter_map(text_of) {
+            self.buffer.extend(u32::try_from(text.len()).ok()?.to_le_bytes());
+            self.buffer.extend(text.as_bytes());
+        }
         let length = self.buffer.len() - HEAD;
         if length > MOST {
             self.buffer = Vec::new();
@@ -62,6 +69,30 @@ impl Ahead {
         self.number = number;
         Some(number)
     }
+}
+
+/// The part of a change that is not written with the others.
+const fn text_of(change: &Change) -> Option<&String> {
+    match change {
+        Change::Row { json, .. } | Change::Record { json, .. } => Some(json),
+        _ => None,
+    }
+}
+
+/// What [`Ahead::put`] wrote; `None`: it is of another format.
+fn changes_of(bytes: &[u8]) -> Option<Vec<Change>> {
+    let mut heads = serde_json::Deserializer::from_slice(bytes).into_iter::<Vec<Change>>();
+    let mut changes = heads.next()?.ok()?;
+    let mut rest = bytes.get(heads.byte_offset()..)?;
+    for change in &mut changes {
+        if let Change::Row { json, .. } | Change::Record { json, .. } = change {
+            let (length, behind) = rest.split_first_chunk()?;
+            let (text, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            json.push_str(std::str::from_utf8(text).ok()?);
+            rest = behind;
+        }
+    }
+    Some(changes)
 }
 
 /// Of all but the sum itself.
@@ -92,12 +123,19 @@ mod tests {
     use super::*;
     use crate::ledger::{Force, Ledger};
 
+    const ROW: &str = "{\"a\":\"\\u0007 \\\"né\\n[1]\"}";
+
     fn row(id: &str) -> Change {
-        Change::Row { kind: "engine".into(), id: id.into(), json: "{\"a\":\"\\u0007\"}".into() }
+        Change::Row { kind: "engine".into(), id: id.into(), json: ROW.into() }
     }
 
+    /// Which rows came back; each must be what it was.
     fn ids(changes: Option<Vec<Change>>) -> Vec<String> {
-        let id = |change| if let Change::Row { id, .. } = change { id } else { String::new() };
+        let id = |change| {
+            let Change::Row { id, json, .. } = change else { panic!("{change:?}") };
+            assert_eq!(json, ROW);
+            id
+        };
         changes.unwrap_or_default().into_iter().map(id).collect()
     }
 

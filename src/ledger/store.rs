@@ -28,7 +28,8 @@ const ANNOUNCED: &str = "announced";
 /// How many ended incidents stay in the database.
 const INCIDENTS_KEPT: u32 = 10_000;
 
-/// One change. All changes of a turn commit in one transaction, or none does.
+/// One change. All changes of a turn commit in one transaction, or none does. What is JSON already is left to [`Ahead`], which
+/// writes it down as it is: as a string in JSON it would be read and escaped once more while a repair waits.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Change {
     /// Remember a row.
@@ -38,6 +39,7 @@ pub enum Change {
         /// Which.
         id: String,
         /// The thing itself.
+        #[serde(skip)]
         json: String,
     },
     /// Forget a row.
@@ -54,6 +56,7 @@ pub enum Change {
         /// Its incident.
         incident: String,
         /// The line for the records file.
+        #[serde(skip)]
         json: String,
     },
     /// Owe people a notice.
