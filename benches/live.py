@@ -10,7 +10,8 @@ program that must not forget: by one write to a file, or by a commit to SQLite.
 
 command: the line says that a download timed out, and it ends with the first instruction of the program that fetches it again. Beside
 logmedic run two loops in C: one that just starts the program, and one that looks, writes down, and has it started by a second process
-which outlives it, the least for a program that must neither forget nor repeat when it is killed.
+which outlives it, the least for a program that must neither forget nor repeat when it is killed. Where it is built
+(`cargo build --release --example floor`), so does `floor.rs`, the least that can be made of logmedic's own parts.
 
 Needs a C compiler and libsqlite3.
 """
@@ -23,6 +24,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOGMEDIC = os.environ.get("LOGMEDIC", f"{HERE}/../target/release/logmedic")
+FLOOR = os.environ.get("FLOOR", f"{HERE}/../target/release/examples/floor")
 COUNT = int(sys.argv[sys.argv.index("--lines") + 1]) if "--lines" in sys.argv else 300
 # As many lines a second as a busy bot writes, sixteen healthy ones to each fault.
 PAUSE, HEALTHY = 0.01, 4
@@ -53,7 +55,7 @@ base = "0s"
 argv = ["{program}", "stamp", "{out}", "{{target}}"]
 """
 RULE = """[[rule]]
-id = "bench.timed_out"
+id = "own.timed_out"
 class = "timeout"
 pattern = "download timed out: '(?P<path>[^'\\\\n]+)'$"
 about = "for benches/live.py"
@@ -90,9 +92,12 @@ def contestants(kind, folder, bare, program):
             "commit": [bare, log, root, f"{folder}/commit.db"],
             "logmedic": logmedic,
         }
+    rules = f"{folder}/patterns.d/own.toml"
+    floor = {"floor": [FLOOR, log, rules, f"{folder}/runs", LOGMEDIC, program, out]} if os.path.exists(FLOOR) else {}
     return {
         "bare": [bare, log, root, program, out],
         "outlived": [bare, log, root, program, out, "-"],
+        **floor,
         "logmedic": logmedic,
     }
 
@@ -146,12 +151,12 @@ def series(kind, work, bare, program):
                 out.write(COMMAND.format(program=program, out=f"{folder}/made"))
         if kind == "command":
             open(f"{folder}/made", "w").close()
-            with open(f"{folder}/patterns.d/bench.toml", "w") as out:
+            with open(f"{folder}/patterns.d/own.toml", "w") as out:
                 out.write(RULE)
         os.environ["XDG_STATE_HOME"] = f"{folder}/state"
         watcher = [bare, f"{folder}/models"] if kind == "directory" else None
         command = contestants(kind, folder, bare, program)[name]
-        took = run(kind, command, folder, 2 if name == "logmedic" else 0.2, watcher)
+        took = run(kind, command, folder, 2 if name in ("floor", "logmedic") else 0.2, watcher)
         figures = [f"p{int(share * 100)} {percentile(took, share):.2f} ms" for share in (0.5, 0.95, 0.99) if took]
         print(f"{kind:<10} {name:<9} {len(took)} of {COUNT}:", *figures, flush=True)
         if took:
