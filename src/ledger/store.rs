@@ -28,8 +28,8 @@ const ANNOUNCED: &str = "announced";
 /// How many ended incidents stay in the database.
 const INCIDENTS_KEPT: u32 = 10_000;
 
-/// One change. All changes of a turn commit in one transaction, or none does. What is JSON already is left to [`Ahead`], which
-/// writes it down as it is: as a string in JSON it would be read and escaped once more while a repair waits.
+/// One change. All changes of a turn commit in one transaction, or none does. What is JSON already is left out
+/// where a change is written as JSON: `ahead` writes it behind, as it is, instead of escaping it while a repair waits.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Change {
     /// Remember a row.
