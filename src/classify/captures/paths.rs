@@ -159,6 +159,8 @@ const WORDS: &[&str] = &[
     "Read-only file system",
     "No space left on device",
     "Disk quota exceeded",
+    // The same on BSD and macOS.
+    "Disc quota exceeded",
 ];
 
 /// The path before the system's words that end a line: `lzop: /srv/a b.mp4: can't open input file: Permission denied`. There its end is
