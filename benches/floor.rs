@@ -1,4 +1,5 @@
-//! For `live.py`: the least that can be made of logmedic's own parts and still lose and repeat nothing when it is killed.
+//! For `live.py`: the least that can be made of logmedic's own parts and still write down and begin what must be neither lost nor
+//! repeated when it is killed; only the start that would read it again is left out.
 //! `floor LOG RULES DIRECTORY LOGMEDIC PROGRAM OUT` waits for LOG to grow (notify), asks all shipped rules and those of the file
 //! RULES about each line, and for each fault of RULES whose `path` is missing writes down with one write what it will do and has
 //! logmedic's process for commands start PROGRAM OUT PATH. It joins no lines, keeps no incidents, decides, records and proves

@@ -203,6 +203,7 @@ impl Roots {
         let absolute = path::absolute(hint, base)?;
         let mut best: Option<(usize, RootPath)> = None;
         for root in &self.roots {
+            // Most roots are written as the system has them.
             let canonical = root.held().ok().map(|held| held.canonical).filter(|path| *path != root.spec.path);
             for prefix in [Some(root.spec.path.clone()), canonical].into_iter().flatten() {
                 let Ok(relative) = absolute.strip_prefix(&prefix) else { continue };
