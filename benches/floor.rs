@@ -11,12 +11,11 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use logmedic::acquire::CHUNK;
 use logmedic::classify::{RuleSource, Rules, builtin};
-use logmedic::launch::wire::{Ask, MAX_MESSAGE, Request};
+use logmedic::launch::wire::{MAX_MESSAGE, Request};
 use logmedic::vocab::{Id, Rng};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use notify::{EventKind, RecursiveMode, Watcher as _};
@@ -29,7 +28,7 @@ struct Floor {
     read: u64,
     rules: Rules,
     ahead: File,
-    launcher: Arc<OwnedFd>,
+    launcher: OwnedFd,
     rng: Rng,
     program: String,
     out: String,
@@ -60,7 +59,8 @@ impl Floor {
                 limit_ms: 60_000,
                 note: String::new(),
             };
-            send(self.launcher.as_raw_fd(), &serde_json::to_vec(&Ask::Run(request))?, MsgFlags::MSG_NOSIGNAL)?;
+            let message = request.to_message(0).context("a NUL")?;
+            send(self.launcher.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL)?;
         }
         Ok(())
     }
@@ -78,18 +78,18 @@ fn main() -> anyhow::Result<()> {
     ensure!(problems.is_empty(), "{problems:?}");
     rules.warm();
     std::fs::create_dir_all(dir)?;
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+    let (control, its_control) = pair()?;
+    let (launcher, its_work) = pair()?;
     let mut child = Command::new(logmedic)
         .args(["__launch", dir])
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
+        .stdin(Stdio::from(its_control))
+        .stdout(Stdio::from(its_work))
         .spawn()
         .with_context(|| format!("failed to start {logmedic}"))?;
-    let launcher = Arc::new(ours);
-    let answers = Arc::clone(&launcher);
     std::thread::spawn(move || {
         let mut answer = vec![0; MAX_MESSAGE];
-        while recv(answers.as_raw_fd(), &mut answer, MsgFlags::empty()).is_ok_and(|count| count > 0) {}
+        while recv(control.as_raw_fd(), &mut answer, MsgFlags::empty()).is_ok_and(|count| count > 0) {}
     });
     let file = File::open(log).with_context(|| format!("failed to open {log}"))?;
     let mut floor = Floor {

@@ -18,7 +18,7 @@ fn rooms() -> BTreeMap<&'static str, (bool, &'static [&'static str])> {
         ("engine", (true, &["classify", "correlate", "decide", "supervise"])),
         ("growth", (false, &["correlate", "roots"])),
         ("heal", (false, &["decide", "launch", "ledger", "media", "roots"])),
-        ("launch", (false, &["supervise"])),
+        ("launch", (false, &["roots", "supervise"])),
         ("ledger", (false, &["acquire"])),
         ("library", (false, &["growth", "ledger", "media", "operate", "roots"])),
         ("media", (true, &[])),

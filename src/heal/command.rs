@@ -113,7 +113,7 @@ impl Healer {
         };
         let ran = ran.map_err(|error| match error {
             launch::Error::Lost => Box::new(TaskOutput::Lost { detail: LOST.into() }),
-            launch::Error::TooLong(_) => refused(error.to_string(), None),
+            launch::Error::TooLong(_) | launch::Error::Nul => refused(error.to_string(), None),
             launch::Error::Start(_) | launch::Error::Send(_) => failed(error.to_string()),
         })?;
         verdict(name, limit, ran)

@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
-use nix::unistd::{Pid, pipe2, read};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
@@ -21,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::runs::{Runs, Standing};
-use super::wire::{Ask, Ended, MAX_MESSAGE, Request, Told};
+use super::wire::{Ended, MAX_MESSAGE, Request, Told};
 use crate::supervise::tree;
 use crate::vocab::Id;
 
@@ -48,6 +47,9 @@ pub enum Error {
         "failed to hand the command over: it has {0} bytes with its arguments, more than {MAX_MESSAGE}; put them into a file"
     )]
     TooLong(usize),
+    /// It cannot be handed to any program.
+    #[error("failed to hand the command over: an argument or a variable has a NUL character; take it out")]
+    Nul,
     /// The socket failed.
     #[error("failed to hand the command over: {0}")]
     Send(io::Error),
@@ -70,12 +72,14 @@ pub struct Ran {
 /// Who waits for which task; `None` once the launcher is gone.
 type Waiting = Mutex<Option<HashMap<Id, oneshot::Sender<Told>>>>;
 
-/// A launcher that runs.
+/// A launcher that runs. Its sockets are of a kind between stream and datagram (`SOCK_SEQPACKET`): they keep messages apart, and tell
+/// when the other side is gone.
 struct Link {
-    /// Of a kind between stream and datagram (`SOCK_SEQPACKET`): it keeps messages apart, and tells when the other side is gone.
-    socket: UnixDatagram,
-    /// Has a byte whenever a command is on its way.
-    on_way: OwnedFd,
+    /// Takes commands; has a byte whenever one is on its way. The runtime does not watch it: each message that is taken from it would
+    /// wake a thread, which takes the processor from the command.
+    work: OwnedFd,
+    /// Takes the tasks that are to end; tells how each ended.
+    control: UnixDatagram,
     waiting: Waiting,
 }
 
@@ -111,10 +115,8 @@ impl Drop for Begun {
         if let Some(waiting) = self.link.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             waiting.remove(&task);
         }
-        let ask = serde_json::to_vec(&Ask::End(task)).unwrap_or_default();
-        if let Err(errno) = self.link.send(&ask)
-            && errno == Errno::EAGAIN
-        {
+        let ask = serde_json::to_vec(&task).unwrap_or_default();
+        if send_now(&self.link.control, &ask) == Err(Errno::EAGAIN) {
             end_processes(task);
         }
     }
@@ -129,39 +131,37 @@ impl Drop for Adopted {
     }
 }
 
-impl Link {
-    /// Sends without waiting.
-    fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
-        send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).map(|_| ())
-    }
+/// Sends without waiting.
+fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> Result<(), Errno> {
+    send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).map(|_| ())
+}
 
-    /// Sends, and waits while the launcher has enough to do.
+impl Link {
+    /// Hands a command over, and waits while the launcher has enough to do.
     async fn ask(&self, bytes: &[u8]) -> io::Result<()> {
-        match self.send(bytes) {
+        match send_now(&self.work, bytes) {
             Err(Errno::EAGAIN) => {
-                self.socket.async_io(Interest::WRITABLE, || self.send(bytes).map_err(io::Error::from)).await
+                let watched = UnixDatagram::from_std(self.work.try_clone()?.into())?;
+                watched.async_io(Interest::WRITABLE, || Ok(send_now(&watched, bytes)?)).await
             }
             other => Ok(other?),
         }
     }
 
-    /// Waits, without giving the thread to other tasks, until what was asked for last is on its way. Launcher and command may have
-    /// been woken on our processor, where each of the two would wait for all that we have to write down.
+    /// Waits, without giving the thread to other tasks, until what was asked for last is on its way. The process that becomes it may
+    /// have been woken on our processor, where it would wait for all that we have to write down.
     fn let_begin(&self) {
-        // Time, or the launcher's end, instead of a byte: the answer tells it.
-        let _ = poll(&mut [PollFd::new(self.on_way.as_fd(), PollFlags::POLLIN)], PollTimeout::from(HEAD_START_MS));
-    }
-
-    /// Forgets who is on its way: one that took its time would be taken for the next.
-    fn forget_begun(&self) {
-        let _ = read(&self.on_way, &mut [0; 64]);
+        // Time, or the launcher's end, instead of a byte: the answer tells it. A byte that comes later ends the next wait too early,
+        // which costs that command what this wait is for, and nothing else.
+        let _ = poll(&mut [PollFd::new(self.work.as_fd(), PollFlags::POLLIN)], PollTimeout::from(HEAD_START_MS));
+        while recv(self.work.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok_and(|got| got > 0) {}
     }
 
     /// Hands answers over until the launcher ends.
     async fn read(self: Arc<Self>, mut child: Child) {
         let mut message = vec![0; MAX_MESSAGE];
         loop {
-            let got = match self.socket.recv(&mut message).await {
+            let got = match self.control.recv(&mut message).await {
                 Ok(got) if got > 0 => got,
                 Ok(_) | Err(_) => break,
             };
@@ -211,7 +211,8 @@ impl Launcher {
     /// When it cannot be begun, or nobody knows what came of it.
     pub async fn run(&self, request: Request) -> Result<Ran, Error> {
         let (task, note) = (request.task, request.note.clone());
-        let ask = serde_json::to_vec(&Ask::Run(request)).map_err(|error| Error::Send(error.into()))?;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ask = request.to_message(since.as_millis()).ok_or(Error::Nul)?;
         if ask.len() > MAX_MESSAGE {
             return Err(Error::TooLong(ask.len()));
         }
@@ -271,7 +272,6 @@ impl Launcher {
                 None => continue,
             }
             let mut begun = Begun { link: Arc::clone(&link), task: Some(task) };
-            link.forget_begun();
             match link.ask(ask).await {
                 Ok(()) => {
                     link.let_begin();
@@ -308,20 +308,25 @@ impl Launcher {
         let dir = self.0.runs.dir();
         // Without it the launcher runs commands all the same, and says that it cannot write.
         let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        let ours = std::os::unix::net::UnixDatagram::from(ours);
-        ours.set_nonblocking(true)?;
+        let (control, its_control) = pair()?;
+        let (work, its_work) = pair()?;
+        let control = UnixDatagram::from_std(control.into())?;
         let mut command = Command::new(&self.0.program);
         command.arg0("logmedic").arg("__launch").arg(dir).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
-        let (on_way, is_on_way) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // It may outlive whoever reads what we say.
-        command.stdin(Stdio::from(theirs)).stdout(Stdio::from(is_on_way)).stderr(Stdio::null());
+        command.stdin(Stdio::from(its_control)).stdout(Stdio::from(its_work)).stderr(Stdio::null());
         let child = command.spawn()?;
-        let socket = UnixDatagram::from_std(ours)?;
-        let link = Link { socket, on_way, waiting: Mutex::new(Some(HashMap::new())) };
-        Ok((Arc::new(link), child))
+        Ok((Arc::new(Link { work, control, waiting: Mutex::new(Some(HashMap::new())) }), child))
     }
+}
+
+/// Our end of a socket, and the launcher's.
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let ours = std::os::unix::net::UnixDatagram::from(ours);
+    ours.set_nonblocking(true)?;
+    Ok((ours.into(), theirs))
 }
 
 /// Ends what still runs for this task, when its launcher cannot do it. By the variable that each of its processes has.

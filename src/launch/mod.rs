@@ -1,12 +1,13 @@
 //! Runs commands in a process that outlives the agent: each is run once, whatever happens to the agent. I/O.
 //!
 //! ```text
-//! agent (tokio) ── socket ── launcher ── command ── whatever it starts
-//!       └─────── files of runs ──┘
+//! agent (tokio) ── control ── launcher
+//!    │   └─── files of runs ─────┤
+//!    └─────────── work ─────── spare ─> command ── whatever it starts
 //! ```
 //!
-//! [`Launcher`] is the agent's side, [`launcher`] the hidden command that the other side begins as, [`Runs`] what both of them
-//! and the next agent know of a run. What comes of it, in order:
+//! [`Launcher`] is the agent's side, [`launcher`] the hidden command that the other side begins as, [`spare`] the process that waits
+//! for a command and becomes it, [`Runs`] what all of them and the next agent know of a run. What comes of it, in order:
 //!
 //! - The agent dies: what runs goes on, its end stands in its file, and the next agent asks there under the same task.
 //! - The launcher dies as well: the file tells no end and is held by nobody. What is left of the command is ended, and the
@@ -17,6 +18,7 @@ mod client;
 pub mod launcher;
 mod run;
 mod runs;
+mod spare;
 pub mod wire;
 
 pub use client::{Error, INHERITED, Launcher, Ran};

@@ -1,20 +1,18 @@
-//! Looks after one command in the launcher: its start, the end of what it says, its time limit, its process group. I/O.
+//! Looks after one command in the launcher: the end of what it says, its time limit, its process group. I/O.
 
-use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id as Which, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::wait::{Id as Which, WaitPidFlag, WaitStatus as Waited, waitid};
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, WaitOptions, WaitStatus, pidfd_open, waitpid};
 
 use super::runs::Claim;
-use super::wire::{Ended, How, Request};
+use super::wire::{Ended, How};
 use crate::vocab::Id;
 
 /// The end of what a command says that is kept, of each of its two outputs; reasons stand at the end.
@@ -56,21 +54,6 @@ impl<R: Read + AsFd> Tail<R> {
     }
 }
 
-/// A command's standard input, output and error.
-pub(super) struct Channels {
-    input: File,
-    out: (PipeReader, PipeWriter),
-    err: (PipeReader, PipeWriter),
-}
-
-impl Channels {
-    /// # Errors
-    /// When the system has no room for them.
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { input: File::open("/dev/null")?, out: io::pipe()?, err: io::pipe()? })
-    }
-}
-
 /// How far a run is.
 #[derive(Debug)]
 enum Phase {
@@ -88,8 +71,8 @@ pub(super) struct Run {
     /// Why nothing of it is written down.
     pub(super) unrecorded: Option<String>,
     pub(super) claim: Option<Claim>,
-    child: Child,
-    group: Pid,
+    /// Also the number of its group.
+    child: Pid,
     /// Readable when the command has ended.
     exited: Option<OwnedFd>,
     out: Tail<PipeReader>,
@@ -99,42 +82,27 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Starts the command.
-    ///
-    /// # Errors
-    /// When the system does not start it.
-    pub(super) fn start(request: &Request, channels: Channels) -> io::Result<Self> {
-        let mut arguments = request.argv.iter();
-        let program = arguments.next().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut command = Command::new(program);
-        command.args(arguments).process_group(0);
-        let Channels { input, out: (out, out_in), err: (err, err_in) } = channels;
-        command.stdin(input).stdout(out_in).stderr(err_in);
-        command.envs(request.env.iter().map(|(name, value)| (name, value)));
-        if let Some(directory) = &request.cwd {
-            command.current_dir(directory);
-        }
-        if let Some((uid, gid)) = request.user {
-            command.uid(uid).gid(gid);
-        }
-        let child = command.spawn()?;
-        // Its ends of the pipes are the command's alone now: they close with it.
-        drop(command);
-        let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-        let number = rustix::process::Pid::from_raw(group.as_raw());
-        let exited = number.and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
-        Ok(Self {
-            task: request.task,
+    /// A command that began: what its process is, and the ends of what it says.
+    pub(super) fn new(task: Id, limit: Duration, child: Pid, out: PipeReader, err: PipeReader) -> Self {
+        let number = rustix::process::Pid::from_raw(child.as_raw());
+        let exited = number.and_then(|number| pidfd_open(number, PidfdFlags::empty()).ok());
+        Self {
+            task,
             unrecorded: None,
             claim: None,
-            group,
+            child,
             exited,
             out: Tail::new(out),
             err: Tail::new(err),
-            child,
-            limit: Instant::now() + Duration::from_millis(request.limit_ms),
+            limit: Instant::now() + limit,
             phase: Phase::Runs,
-        })
+        }
+    }
+
+    /// Lets go of it, in a copy of the launcher's process: the launcher looks after it.
+    pub(super) fn in_copy(self) {
+        // Given up, its claim would be given up for the launcher too.
+        std::mem::forget(self.claim);
     }
 
     /// What it must be told of, and when it wants to be called at the latest.
@@ -175,7 +143,7 @@ impl Run {
     /// Ends it and everything in its group.
     pub(super) fn stop(&mut self, how: How) {
         if matches!(self.phase, Phase::Runs) {
-            let _ = killpg(self.group, Signal::SIGKILL);
+            let _ = killpg(self.child, Signal::SIGKILL);
             self.phase = Phase::Drains { until: Instant::now() + DRAIN, how: Some(how) };
         }
     }
@@ -184,14 +152,14 @@ impl Run {
     fn has_exited(&self) -> bool {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         // A death by a real-time signal, which nix cannot name, is an error, and a death.
-        !matches!(waitid(Which::Pid(self.group), flags), Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::EINTR))
+        !matches!(waitid(Which::Pid(self.child), flags), Ok(Waited::StillAlive) | Err(nix::errno::Errno::EINTR))
     }
 
-    /// How it ended, and where its end is written down; what it left in its group ends with it. The child comes back while it
+    /// How it ended, and where its end is written down; what it left in its group ends with it. Its process comes back while it
     /// still hangs in the kernel, to be collected later.
-    pub(super) fn over(mut self) -> (Id, Ended, Option<Claim>, Option<String>, Option<Child>) {
-        let _ = killpg(self.group, Signal::SIGKILL);
-        let status = self.child.try_wait();
+    pub(super) fn over(self) -> (Id, Ended, Option<Claim>, Option<String>, Option<Pid>) {
+        let _ = killpg(self.child, Signal::SIGKILL);
+        let status = collect(self.child);
         let Phase::Drains { how, .. } = self.phase else {
             return (
                 self.task,
@@ -209,8 +177,18 @@ impl Run {
     }
 }
 
-fn how_of(status: ExitStatus) -> How {
-    match (status.code(), status.signal()) {
+/// How a process of ours ended; `None`: it has not.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn collect(process: Pid) -> io::Result<Option<WaitStatus>> {
+    let number = rustix::process::Pid::from_raw(process.as_raw());
+    // By rustix: nix has no name for death by a real-time signal.
+    Ok(waitpid(number, WaitOptions::NOHANG)?.map(|(_, status)| status))
+}
+
+fn how_of(status: WaitStatus) -> How {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => How::Code(code),
         (None, signal) => How::Signal(signal.unwrap_or(0)),
     }

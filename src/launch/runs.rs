@@ -16,9 +16,9 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::wire::{Ended, Request};
+use super::wire::{Begin, Ended};
 use crate::vocab::Id;
 
 /// Runs that ended and are still known. An answer is taken in within a moment of its end, and at most 32 repairs work at
@@ -39,15 +39,6 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A launcher's own file: this and its process number.
 const LAUNCHER: &str = "launcher.";
-
-/// The first line of a file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Begin {
-    task: Id,
-    begun_ms: u128,
-    program: String,
-    note: String,
-}
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +236,7 @@ impl Claims {
         let mut claims = Self { runs, file: None, own: None };
         // What cannot be made now is tried with each command, which is told.
         claims.own = claims.announce().ok();
-        claims.file = claims.open().ok().map(Rc::new);
+        claims.prepare();
         claims
     }
 
@@ -261,34 +252,52 @@ impl Claims {
         File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.runs.dir.join(CLAIMS))
     }
 
-    /// Claims a task that was never begun.
-    pub(super) fn claim(&mut self, task: Id) -> Result<Claim, NotBegun> {
+    /// Makes ready to claim; what cannot be made now is told with the claim.
+    pub(super) fn prepare(&mut self) {
+        if self.file.is_none() {
+            self.file = self.open().ok().map(Rc::new);
+        }
+    }
+
+    /// Lets go of what is the launcher's own, in a copy of its process: the launcher holds it as before.
+    pub(super) fn in_copy(&mut self) {
+        self.own = None;
+    }
+
+    /// Takes a task that was never begun, in the name of the launcher and of all copies of its process.
+    pub(super) fn take(&self, task: Id) -> Result<(), NotBegun> {
+        // A claim of our own launcher would be granted once more; what it has begun is known by its file.
+        if self.runs.path(task).exists() {
+            return Err(NotBegun::Known);
+        }
         let file = match &self.file {
-            Some(file) => Rc::clone(file),
-            None => Rc::clone(self.file.insert(Rc::new(self.open().map_err(NotBegun::Unwritten)?))),
+            Some(file) => file,
+            None => &Rc::new(self.open().map_err(NotBegun::Unwritten)?),
         };
-        match fcntl(&*file, FcntlArg::F_OFD_SETLK(&claim_of(task, libc::F_WRLCK))) {
+        match fcntl(file, FcntlArg::F_OFD_SETLK(&claim_of(task, libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => return Err(NotBegun::Known),
             Err(errno) => return Err(NotBegun::Unwritten(errno.into())),
         }
-        let claim = Claim { file, task, told: None };
-        if self.runs.path(task).exists() { Err(NotBegun::Known) } else { Ok(claim) }
+        // One that ended meanwhile.
+        if !self.runs.path(task).exists() {
+            return Ok(());
+        }
+        drop(self.held(task));
+        Err(NotBegun::Known)
+    }
+
+    /// The claim on a task that was taken.
+    pub(super) fn held(&self, task: Id) -> Option<Claim> {
+        self.file.as_ref().map(|file| Claim { file: Rc::clone(file), task, told: None })
     }
 
     /// Writes down what was begun. The claim is held: the command need not wait for this.
     ///
     /// # Errors
     /// When the directory cannot be written.
-    pub(super) fn note(&self, claim: &mut Claim, request: &Request) -> io::Result<()> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let begin = Begin {
-            task: request.task,
-            begun_ms: since.as_millis(),
-            program: request.argv.first().cloned().unwrap_or_default(),
-            note: request.note.clone(),
-        };
-        claim.told.insert(self.runs.create(request.task)?).write_all(&line(&begin))
+    pub(super) fn note(&self, claim: &mut Claim, begin: &Begin) -> io::Result<()> {
+        claim.told.insert(self.runs.create(begin.task)?).write_all(&line(begin))
     }
 }
 
@@ -313,7 +322,8 @@ impl Drop for Claim {
     }
 }
 
-fn line(value: &impl Serialize) -> Vec<u8> {
+/// A value as a line of JSON.
+pub(super) fn line(value: &impl Serialize) -> Vec<u8> {
     // Plain names and values: they always serialize.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
@@ -338,7 +348,7 @@ pub fn is_lost(runs: &Runs, mark: (&str, &str), environ: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::How;
+    use super::super::wire::{How, Request};
     use super::*;
     use crate::vocab::Rng;
 
@@ -348,13 +358,23 @@ mod tests {
         Request { task, argv: vec!["x".into()], env: Vec::new(), cwd: None, user: None, limit_ms: 1, note }
     }
 
+    fn begin_of(request: &Request) -> Begin {
+        let Request { task, note, limit_ms, .. } = request.clone();
+        Begin { task, begun_ms: 0, program: "x".into(), note, limit_ms }
+    }
+
     fn ended() -> Ended {
         Ended { how: How::Code(3), output: "line\u{1}\nline".into() }
     }
 
-    fn begin(claims: &mut Claims, request: &Request) -> Claim {
-        let mut claim = claims.claim(request.task).unwrap();
-        claims.note(&mut claim, request).unwrap();
+    fn claim(claims: &Claims, task: Id) -> Result<Claim, NotBegun> {
+        claims.take(task)?;
+        Ok(claims.held(task).unwrap())
+    }
+
+    fn begin(claims: &Claims, request: &Request) -> Claim {
+        let mut claim = claim(claims, request.task).unwrap();
+        claims.note(&mut claim, &begin_of(request)).unwrap();
         claim
     }
 
@@ -374,26 +394,26 @@ mod tests {
 
     #[test]
     fn a3_a_run_is_begun_once_and_tells_how_far_it_is() {
-        let (_dir, runs, mut claims) = place();
-        let mut others = Claims::new(runs.clone());
+        let (_dir, runs, claims) = place();
+        let others = Claims::new(runs.clone());
         let one = request(1);
         let standing = || runs.look(one.task).map(|known| (known.standing, known.note));
         assert_eq!(standing(), None);
-        let mut claim = claims.claim(one.task).unwrap();
+        let mut claim = claim(&claims, one.task).unwrap();
         assert_eq!(standing(), Some((Standing::Running, String::new())), "before anything is written");
-        assert!(matches!(others.claim(one.task), Err(NotBegun::Known)), "another launcher");
-        claims.note(&mut claim, &one).unwrap();
+        assert!(matches!(others.take(one.task), Err(NotBegun::Known)), "another launcher");
+        claims.note(&mut claim, &begin_of(&one)).unwrap();
         assert_eq!(standing(), Some((Standing::Running, "as it was".into())));
-        assert!(matches!(others.claim(one.task), Err(NotBegun::Known)));
+        assert!(matches!(others.take(one.task), Err(NotBegun::Known)));
         claim.end(&ended()).unwrap();
         assert_eq!(standing(), Some((Standing::Ended(ended()), "as it was".into())));
-        for claims in [&mut claims, &mut others] {
-            assert!(matches!(claims.claim(one.task), Err(NotBegun::Known)), "one that ended is not begun again either");
+        for claims in [&claims, &others] {
+            assert!(matches!(claims.take(one.task), Err(NotBegun::Known)), "one that ended is not begun again either");
         }
         assert_eq!(standing(), Some((Standing::Ended(ended()), "as it was".into())));
         // A launcher that dies gives its claims up without an end.
         let two = request(2);
-        drop(begin(&mut claims, &two));
+        drop(begin(&claims, &two));
         assert_eq!(runs.look(two.task).map(|known| known.standing), Some(Standing::Lost));
         // An end that was cut in its writing is no end.
         let mut text = std::fs::read(runs.path(one.task)).unwrap();
@@ -404,11 +424,11 @@ mod tests {
 
     #[test]
     fn a3_files_of_runs_are_bounded_and_none_that_is_under_way_is_removed() {
-        let (_dir, runs, mut claims) = place();
+        let (_dir, runs, claims) = place();
         let first = request(0);
-        let claim = begin(&mut claims, &first);
+        let claim = begin(&claims, &first);
         for seed in 1..u64::try_from(KEPT).unwrap() + 20 {
-            begin(&mut claims, &request(seed)).end(&ended()).unwrap();
+            begin(&claims, &request(seed)).end(&ended()).unwrap();
         }
         runs.tidy(&[]).unwrap();
         // The one under way counts, but stays even if it is among the oldest.
@@ -438,11 +458,11 @@ mod tests {
 
     #[test]
     fn a3_only_what_a_dead_launcher_left_is_ended() {
-        let (_dir, runs, mut claims) = place();
+        let (_dir, runs, claims) = place();
         let (running, over, lost) = (request(1), request(2), request(3));
-        let _claim = begin(&mut claims, &running);
-        begin(&mut claims, &over).end(&ended()).unwrap();
-        drop(begin(&mut claims, &lost));
+        let _claim = begin(&claims, &running);
+        begin(&claims, &over).end(&ended()).unwrap();
+        drop(begin(&claims, &lost));
         let left = |task: Id, mark: &str| {
             let environ = format!("PATH=/bin\0{}={mark}\0{}={task}\0", super::super::MARKER, super::super::TASK);
             is_lost(&runs, (super::super::MARKER, "ours"), environ.as_bytes())

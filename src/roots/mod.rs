@@ -33,7 +33,7 @@ pub use listing::Listed;
 pub use owner::{group_id, group_name, groups_of, user_id, user_name};
 pub use part::{PART_SUFFIX, Part};
 pub use path::{RootPath, shell_quote, toml_quote};
-pub use syscall::give_back_memory;
+pub use syscall::{fork, give_back_memory, lend_memory};
 pub use usage::{Budget, Entry, Usage};
 pub use walk::{Entries, Found, MAX_DEPTH, Mark};
 

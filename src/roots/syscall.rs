@@ -1,16 +1,23 @@
-//! System calls that the libraries lack; with `classify/simd.rs` the only unsafe code.
+//! System calls that the libraries lack, or have in an unsafe form only; with `classify/simd.rs` the only unsafe code.
 //!
 //! `fchmodat2` (Linux 6.6) changes the mode of an `O_PATH` descriptor; neither `nix` nor the C library offers it.
 //! `getxattr` tells whether a file has an access control list, which the mode bits do not show.
 //! `malloc_trim` and `madvise` give back the memory that only the start of the program needed.
+//! `fork` and `clone` make a process of one that has a single thread, which no library can know.
 
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ffi::{CString, c_int, c_void};
+use std::io::{self, PipeReader};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
+use nix::unistd::{ForkResult, Pid};
+
+/// Bytes of stack for [`lend_memory`]: to read a message and to begin a program takes a few of 4 KiB, and only what is used is there.
+const LENT_STACK: usize = 1024 * 1024;
 
 /// Sets the mode of what `fd` (also one of `O_PATH`) refers to; never follows a name again.
 pub(super) fn chmod_by_descriptor(fd: BorrowedFd<'_>, mode: u32) -> nix::Result<()> {
@@ -37,6 +44,74 @@ pub(super) fn has_acl(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: both strings end with NUL and outlive the call; a null buffer of length 0 only asks for the size.
     let size = unsafe { libc::getxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0) };
     size > 0
+}
+
+/// Makes a second process that goes on from here, with a copy of everything; `None` there, its number here.
+///
+/// # Errors
+/// When the system makes none, or this process has another thread: what that one held locked would stay locked in the copy.
+pub fn fork() -> io::Result<Option<Pid>> {
+    alone()?;
+    // SAFETY: there is no other thread, so that no lock, of the allocator or any other, is held in the copy by nobody.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(None),
+        ForkResult::Parent { child } => Ok(Some(child)),
+    }
+}
+
+/// Has `work` done by a new process in this one's memory, and comes back when that process has become another program or ended, as
+/// it does at the end of `work`, and `until` is closed as well. It is a child of this process's parent. A program that is begun so
+/// need not wait until a copy of this one's memory is taken down (a quarter of a millisecond). `given` is the new process's alone.
+///
+/// # Errors
+/// When the system makes none, or this process has another thread.
+pub fn lend_memory<T: AsRawFd>(given: T, until: &PipeReader, mut work: impl FnMut(&T)) -> io::Result<()> {
+    extern "C" fn enter(work: *mut c_void) -> c_int {
+        // SAFETY: `lend_memory` gives a pointer to this, which lives until we are gone, and does not touch it meanwhile.
+        unsafe { (*work.cast::<&mut dyn FnMut()>())() };
+        0
+    }
+    alone()?;
+    let (gone, goes) = io::pipe()?;
+    let mut stack = vec![0_u128; LENT_STACK / size_of::<u128>()];
+    let top = stack.as_mut_ptr_range().end.cast();
+    // Our copies of what only the other is to hold: open in its own table, closed in ours, never to be closed here again.
+    let (given, goes) = (ManuallyDrop::new(given), ManuallyDrop::new(goes));
+    let ours = [given.as_raw_fd(), goes.as_raw_fd()];
+    let mut run = || work(&given);
+    let mut run: &mut dyn FnMut() = &mut run;
+    let flags = libc::CLONE_VM | libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: of the two that share the memory only one works, as after `vfork`: this process has no other thread, and now only
+    // makes system calls that touch no memory of the other's, until the other's copy of `goes` is closed, which the kernel does
+    // after it has left the memory (`execve`, `_exit`). Stack and closure live until then. No signal but those of a crash has a
+    // handler here.
+    let made = unsafe { libc::clone(enter, top, flags, (&raw mut run).cast()) };
+    let made = Errno::result(made);
+    for fd in ours {
+        // Never refused; a number that is not used again.
+        let _ = nix::unistd::close(fd);
+    }
+    made?;
+    // First what ends later, so that this sleeps while the other's program begins.
+    for end in [until, &gone] {
+        // Nothing is ever written.
+        while let Err(error) = nix::unistd::read(end, &mut [0]) {
+            if error != Errno::EINTR {
+                // It never fails; to go on could be to work beside the other.
+                std::process::abort();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// When this process has more than one thread.
+fn alone() -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.nth(1).is_some() {
+        return Err(io::Error::other("there is another thread"));
+    }
+    Ok(())
 }
 
 /// Gives back what only the start needed: free pages of the heap, and pages of the program's own code and constants. What is
@@ -85,6 +160,18 @@ fn clean_mappings(maps: &str, program: &str) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_not_lent_where_another_thread_could_use_it() {
+        // Tests have threads of their own.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(fork().is_err());
+                let (until, _open) = io::pipe().unwrap();
+                assert!(lend_memory(io::stdin(), &until, |_| unreachable!()).is_err());
+            });
+        });
+    }
 
     #[test]
     fn only_mappings_of_the_program_that_equal_its_file_are_given_back() {

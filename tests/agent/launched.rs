@@ -3,18 +3,42 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use logmedic::vocab::Rng;
+use logmedic::launch::wire::{How, MAX_MESSAGE, Request, Told};
+use logmedic::vocab::{Id, Rng};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
 use super::repair::{lost, night, runs, story};
 use super::rig::{Agent, LONG, Night, no_gap, of, until};
 
 /// The processes that run commands for this folder.
 pub fn launchers(night: &Night) -> Vec<i32> {
+    let all = of_launchers(night);
+    all.iter().filter(|(_, parent)| all.iter().all(|(pid, _)| pid != parent)).map(|(pid, _)| *pid).collect()
+}
+
+/// The processes that wait for a command, or are about to become it.
+fn spares(night: &Night) -> Vec<i32> {
+    let all = of_launchers(night);
+    all.iter().filter(|(_, parent)| all.iter().any(|(pid, _)| pid == parent)).map(|(pid, _)| *pid).collect()
+}
+
+/// Both, each with its parent.
+fn of_launchers(night: &Night) -> Vec<(i32, i32)> {
     let wanted = format!("__launch\0{}\0", night.path("state/runs").display());
-    processes(|dir| fs::read(dir.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&wanted)))
+    let all = processes(|dir| {
+        fs::read(dir.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&wanted))
+    });
+    let parent = |pid: &i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
+    all.into_iter().filter_map(|pid| Some((pid, parent(&pid)?))).collect()
 }
 
 fn processes(is: impl Fn(&Path) -> bool) -> Vec<i32> {
@@ -186,6 +210,31 @@ fn a16_a_launcher_that_dies_is_replaced_and_its_command_ended_and_asked_about() 
 }
 
 #[test]
+fn a16_what_waits_for_a_command_is_replaced_when_it_is_killed_and_ends_with_its_launcher() {
+    let (night, gate) = gated("");
+    let _agent = night.start_reading();
+    let spare = || until("what waits for a command", || spares(&night).first().copied());
+    for _ in 0..2 {
+        let waits = spare();
+        kill_9(waits);
+        until("its end", || is_gone(waits).then_some(()));
+    }
+    let path = lost(&night, "models/a.gz");
+    until("the command to begin", || (runs(&night) == 1).then_some(()));
+    gate.open();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    let waits = spare();
+    kill_9(launchers(&night)[0]);
+    until("it to end with its launcher", || is_gone(waits).then_some(()));
+    let path = lost(&night, "models/b.gz");
+    until("the command to begin", || (runs(&night) == 2).then_some(()));
+    gate.open();
+    assert_eq!(night.outcome(&path)["result"], "healed");
+    assert_eq!(runs(&night), 2);
+    no_gap(&night.records());
+}
+
+#[test]
 fn h4_a_command_that_talks_without_end_does_not_make_the_launcher_grow() {
     let night = night("[retry]\nbase = '20ms'\n", "head -c 300000000 /dev/zero; echo whole >&2");
     let _agent = night.start_reading();
@@ -201,6 +250,104 @@ fn h4_a_command_that_talks_without_end_does_not_make_the_launcher_grow() {
     assert!(anonymous() < before + 1024, "{before} kB before, {} kB after", anonymous());
     let output = of(&night.records(), "action")[1]["evidence"]["output"].as_str().unwrap().to_owned();
     assert!(output.ends_with("whole") && output.len() < 3 * 4096 * 4, "the end is kept: {}", output.len());
+}
+
+/// A launcher without an agent: we speak for it.
+struct Raw {
+    dir: tempfile::TempDir,
+    process: std::process::Child,
+    control: OwnedFd,
+    work: OwnedFd,
+}
+
+impl Raw {
+    /// `files`: how many it may have open.
+    fn start(files: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let ((control, its_control), (work, its_work)) = (pair(), pair());
+        let process = Command::new("prlimit")
+            .args([&format!("--nofile={files}:64"), env!("CARGO_BIN_EXE_logmedic"), "__launch"])
+            .arg(dir.path())
+            .stdin(its_control)
+            .stdout(its_work)
+            .spawn()
+            .unwrap();
+        Self { dir, process, control, work }
+    }
+
+    fn run(&self, task: Id, argv: &[&str]) {
+        let argv = argv.iter().map(|argument| (*argument).to_owned()).collect();
+        let request =
+            Request { task, argv, env: Vec::new(), cwd: None, user: None, limit_ms: 60_000, note: String::new() };
+        send(self.work.as_raw_fd(), &request.to_message(0).unwrap(), MsgFlags::empty()).unwrap();
+    }
+
+    fn told(&self) -> Told {
+        let mut message = vec![0; MAX_MESSAGE];
+        let got = recv(self.control.as_raw_fd(), &mut message, MsgFlags::empty()).unwrap();
+        serde_json::from_slice(&message[..got]).unwrap()
+    }
+
+    /// How that one ended.
+    fn ended(&self, wanted: Id) -> How {
+        let Told::Ended { task, ended, .. } = self.told() else { panic!("it was begun before") };
+        assert_eq!(task, wanted);
+        ended.how
+    }
+}
+
+/// The launcher ends with us, nothing being left to do.
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let (closed, _) = UnixDatagram::pair().unwrap();
+        (self.control, self.work) = (closed.try_clone().unwrap().into(), closed.into());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+fn task(number: u64) -> Id {
+    Id::new(chrono::DateTime::UNIX_EPOCH, &mut Rng::new(number))
+}
+
+#[test]
+fn a16_a_command_for_which_there_is_no_room_is_refused_and_the_next_one_runs() {
+    let raw = Raw::start(9);
+    raw.run(task(1), &["/bin/true"]);
+    let How::NotStarted(why) = raw.ended(task(1)) else { panic!("it was started") };
+    assert!(why.contains("Too many open files"), "{why}");
+    let limit = ["--nofile=64:64".to_owned(), format!("--pid={}", raw.process.id())];
+    assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+    raw.run(task(2), &["/bin/sh", "-c", "exit 3"]);
+    assert_eq!(raw.ended(task(2)), How::Code(3));
+}
+
+#[test]
+fn a9_a_command_that_is_called_off_before_it_began_is_ended() {
+    let raw = Raw::start(64);
+    send(raw.control.as_raw_fd(), &serde_json::to_vec(&task(1)).unwrap(), MsgFlags::empty()).unwrap();
+    raw.run(task(1), &["/bin/sleep", "300"]);
+    assert_eq!(raw.ended(task(1)), How::CalledOff);
+}
+
+#[test]
+fn a3_a_task_is_begun_once_however_often_it_is_asked_for() {
+    let raw = Raw::start(64);
+    let count = raw.dir.path().join("count");
+    let script = format!("echo x >> {}", count.display());
+    raw.run(task(1), &["/bin/sh", "-c", &format!("{script}; sleep 0.2")]);
+    // While it runs, and when it is over.
+    raw.run(task(1), &["/bin/sh", "-c", &script]);
+    assert_eq!(raw.told(), Told::Known(task(1)));
+    assert_eq!(raw.ended(task(1)), How::Code(0));
+    raw.run(task(1), &["/bin/sh", "-c", &script]);
+    assert_eq!(raw.told(), Told::Known(task(1)));
+    assert_eq!(fs::read_to_string(count).unwrap(), "x\n");
+    // What cannot be begun, and what is killed, are told as that.
+    raw.run(task(2), &["/nonexistent/program"]);
+    assert!(matches!(raw.ended(task(2)), How::NotStarted(why) if why.contains("No such file")));
+    raw.run(task(3), &["/bin/sh", "-c", "kill -9 $$"]);
+    assert_eq!(raw.ended(task(3)), How::Signal(9));
 }
 
 /// Looks often: a moment is wanted, not only the fact. `false`: in vain.
