@@ -203,15 +203,17 @@ impl Roots {
         let absolute = path::absolute(hint, base)?;
         let mut best: Option<(usize, RootPath)> = None;
         for root in &self.roots {
-            // Most roots are written as the system has them.
-            let canonical = root.held().ok().map(|held| held.canonical).filter(|path| *path != root.spec.path);
-            for prefix in [Some(root.spec.path.clone()), canonical].into_iter().flatten() {
-                let Ok(relative) = absolute.strip_prefix(&prefix) else { continue };
-                let depth = prefix.components().count();
-                // The innermost root decides: its policy is the nearer one.
-                if best.as_ref().is_none_or(|(deepest, _)| depth > *deepest) {
-                    best = Some((depth, RootPath::new(root.clone(), relative.to_path_buf())));
-                }
+            let below = |prefix: &Path| {
+                let relative = absolute.strip_prefix(prefix).ok()?.to_path_buf();
+                Some((prefix.components().count(), relative))
+            };
+            // Most paths are written as the root is; else as the system has both.
+            let found = below(&root.spec.path).or_else(|| below(&root.held().ok()?.canonical));
+            // The innermost root decides: its policy is the nearer one.
+            if let Some((depth, relative)) =
+                found.filter(|(depth, _)| best.as_ref().is_none_or(|(most, _)| depth > most))
+            {
+                best = Some((depth, RootPath::new(root.clone(), relative)));
             }
         }
         let Some((_, found)) = best else { return Err(path::outside(&absolute)) };
