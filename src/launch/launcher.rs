@@ -1,7 +1,7 @@
 //! Is the process that runs commands: one thread, one loop, no session of the agent's. I/O.
 //!
 //! `logmedic __launch DIRECTORY` is a hidden command. Its standard input and output are two sockets to the agent: `control`, for what
-//! is to end and how each command ended, and `work`, from which a [`Spare`] takes the next command and becomes it. When the agent
+//! is to end and how each command ended, and `work`, from which a spare process takes the next command and becomes it. When the agent
 //! dies, even by `kill -9`, both end; what runs then runs to its end, which is written down, and the launcher ends after it.
 
 use std::collections::VecDeque;

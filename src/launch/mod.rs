@@ -6,7 +6,7 @@
 //!    └─────────── work ─────── spare ─> command ── whatever it starts
 //! ```
 //!
-//! [`Launcher`] is the agent's side, [`launcher`] the hidden command that the other side begins as, [`spare`] the process that waits
+//! [`Launcher`] is the agent's side, [`launcher`] the hidden command that the other side begins as, `spare` the process that waits
 //! for a command and becomes it, [`Runs`] what all of them and the next agent know of a run. What comes of it, in order:
 //!
 //! - The agent dies: what runs goes on, its end stands in its file, and the next agent asks there under the same task.
