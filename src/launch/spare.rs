@@ -118,7 +118,7 @@ impl Spare {
             drop((out, err, says, stays));
             let (claims, running) = in_copy();
             let post = Post { launcher, work, input, out: out_in, err: err_in, claims, running };
-            let _ = post.host(to_say, &ends);
+            let _ = post.host(to_say, ends);
             exit(0)
         };
         drop((to_say, out_in, err_in));
@@ -179,16 +179,20 @@ struct Post<'a> {
 }
 
 impl Post<'_> {
-    /// Lends the memory to a spare, and stays until the launcher lets it go: to wake, and to take the memory down, would delay the
-    /// command.
-    fn host(self, to_say: UnixStream, ends: &PipeReader) -> io::Result<()> {
+    /// Lends the memory to a spare, and stays until the launcher lets it go: to take the memory down would delay the command.
+    fn host(self, to_say: UnixStream, mut ends: PipeReader) -> io::Result<()> {
         let _ = prctl::set_name(c"cmd-host");
         self.end_with_launcher()?;
         let mut message = vec![0; MAX_MESSAGE];
         self.rehearse(&mut message);
-        lend_memory(to_say, ends, |to_say| {
-            let _ = self.stand(to_say).and_then(|()| self.wait(to_say, &mut message));
-        })
+        lend_memory(|| {
+            let _ = self.stand(&to_say).and_then(|()| self.wait(&to_say, &mut message));
+        })?;
+        // This wakes the launcher, which waits for the ends of what the command says as well. Woken by the command itself, without
+        // us between them, it would take the command's processor.
+        drop((to_say, self));
+        ends.read_to_end(&mut Vec::new())?;
+        Ok(())
     }
 
     /// Also by `kill -9`.

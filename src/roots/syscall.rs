@@ -8,9 +8,8 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_int, c_void};
-use std::io::{self, PipeReader};
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
@@ -60,12 +59,12 @@ pub fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Has `work` done by a new process in this one's memory, and comes back when that process has become another program or ended, as
-/// it does at the end of `work`, and `until` is closed as well. It is a child of this process's parent. A program that is begun so
-/// need not wait until a copy of this one's memory is taken down (a quarter of a millisecond). `given` is the new process's alone.
+/// it does at the end of `work`. It is a child of this process's parent. A program that is begun so need not wait until a copy
+/// of this one's memory is taken down (a quarter of a millisecond).
 ///
 /// # Errors
 /// When the system makes none, or this process has another thread.
-pub fn lend_memory<T: AsRawFd>(given: T, until: &PipeReader, mut work: impl FnMut(&T)) -> io::Result<()> {
+pub fn lend_memory(mut work: impl FnMut()) -> io::Result<()> {
     extern "C" fn enter(work: *mut c_void) -> c_int {
         // SAFETY: `lend_memory` gives a pointer to this, which lives until we are gone, and does not touch it meanwhile.
         unsafe { (*work.cast::<&mut dyn FnMut()>())() };
@@ -75,31 +74,20 @@ pub fn lend_memory<T: AsRawFd>(given: T, until: &PipeReader, mut work: impl FnMu
     let (gone, goes) = io::pipe()?;
     let mut stack = vec![0_u128; LENT_STACK / size_of::<u128>()];
     let top = stack.as_mut_ptr_range().end.cast();
-    // Our copies of what only the other is to hold: open in its own table, closed in ours, never to be closed here again.
-    let (given, goes) = (ManuallyDrop::new(given), ManuallyDrop::new(goes));
-    let ours = [given.as_raw_fd(), goes.as_raw_fd()];
-    let mut run = || work(&given);
-    let mut run: &mut dyn FnMut() = &mut run;
+    let mut work: &mut dyn FnMut() = &mut work;
     let flags = libc::CLONE_VM | libc::CLONE_PARENT | libc::SIGCHLD;
     // SAFETY: of the two that share the memory only one works, as after `vfork`: this process has no other thread, and now only
     // makes system calls that touch no memory of the other's, until the other's copy of `goes` is closed, which the kernel does
     // after it has left the memory (`execve`, `_exit`). Stack and closure live until then. No signal but those of a crash has a
     // handler here.
-    let made = unsafe { libc::clone(enter, top, flags, (&raw mut run).cast()) };
-    let made = Errno::result(made);
-    for fd in ours {
-        // Never refused; a number that is not used again.
-        let _ = nix::unistd::close(fd);
-    }
-    made?;
-    // First what ends later, so that this sleeps while the other's program begins.
-    for end in [until, &gone] {
-        // Nothing is ever written.
-        while let Err(error) = nix::unistd::read(end, &mut [0]) {
-            if error != Errno::EINTR {
-                // It never fails; to go on could be to work beside the other.
-                std::process::abort();
-            }
+    let made = unsafe { libc::clone(enter, top, flags, (&raw mut work).cast()) };
+    Errno::result(made)?;
+    drop(goes);
+    // Nothing is ever written.
+    while let Err(error) = nix::unistd::read(&gone, &mut [0]) {
+        if error != Errno::EINTR {
+            // It never fails; to go on could be to work beside the other.
+            std::process::abort();
         }
     }
     Ok(())
@@ -167,8 +155,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 assert!(fork().is_err());
-                let (until, _open) = io::pipe().unwrap();
-                assert!(lend_memory(io::stdin(), &until, |_| unreachable!()).is_err());
+                assert!(lend_memory(|| unreachable!()).is_err());
             });
         });
     }
