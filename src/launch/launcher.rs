@@ -22,6 +22,7 @@ use super::run::{Run, collect};
 use super::runs::{Claim, Claims, KEPT, Runs};
 use super::spare::{After, Became, Spare};
 use super::wire::{Begin, Ended, How, MAX_MESSAGE, Order, Told};
+use crate::roots::give_back_memory;
 use crate::vocab::Id;
 
 /// Commands that run at once; more wait in the socket. The agent asks for 32 at most, so this is never the limit.
@@ -76,7 +77,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = setsid();
     // Not the program's own name, so that `pkill logmedic` leaves it time to write down what it runs.
     let _ = prctl::set_name(c"cmd-launcher");
-    match Launcher::new(dir).and_then(|mut launcher| launcher.serve()) {
+    let launcher = Launcher::new(dir);
+    // It waits for nights, and should cost little meanwhile.
+    give_back_memory();
+    match launcher.and_then(|mut launcher| launcher.serve()) {
         Ok(()) => ExitCode::SUCCESS,
         // Nobody reads what it says: the agent notices its end and tells the code.
         Err(_) => ExitCode::FAILURE,

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::run::Run;
 use super::runs::{Claims, NotBegun, line};
 use super::wire::{Begin, MAX_MESSAGE, Order, Request};
-use crate::roots::{fork, lend_memory};
+use crate::roots::{fork, give_back_memory, lend_memory};
 use crate::vocab::{Id, Rng};
 
 /// A process that waits for a command, as the launcher sees it.
@@ -183,6 +183,8 @@ impl Post<'_> {
     fn host(self, to_say: UnixStream, mut ends: PipeReader) -> io::Result<()> {
         let _ = prctl::set_name(c"cmd-host");
         self.end_with_launcher()?;
+        // What the copy has looked at so far is not what the command's turn needs.
+        give_back_memory();
         let mut message = vec![0; MAX_MESSAGE];
         self.rehearse(&mut message);
         lend_memory(|| {
