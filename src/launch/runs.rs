@@ -270,9 +270,10 @@ impl Claims {
         if self.runs.path(task).exists() {
             return Err(NotBegun::Known);
         }
-        let file = match &self.file {
-            Some(file) => file,
-            None => &Rc::new(self.open().map_err(NotBegun::Unwritten)?),
+        // A claim on a file that only a copy of the launcher has open would end with that copy.
+        let Some(file) = &self.file else {
+            let error = self.open().err();
+            return Err(NotBegun::Unwritten(error.unwrap_or_else(|| io::Error::other("it can be used only now"))));
         };
         match fcntl(file, FcntlArg::F_OFD_SETLK(&claim_of(task, libc::F_WRLCK))) {
             Ok(_) => {}

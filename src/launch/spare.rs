@@ -1,6 +1,6 @@
 //! Is a process that waits for a command and becomes it. I/O.
 //!
-//! To make a process takes a quarter of the time in which a command begins, and a launcher that is woken before `execve` is through
+//! To make a process takes a sixth of the time in which a command begins, and a launcher that is woken before `execve` is through
 //! takes the processor from it. So the process is made before it is needed: it receives the next command from the agent,
 //! claims it, and turns into it. What it does it says in a socket which the launcher does not read until it closes; that happens when
 //! `execve` is through, or the process has ended without it.
@@ -9,7 +9,7 @@
 //! launcher ── fork ── host ── lends its memory ── spare ── execve ── command
 //! ```
 //!
-//! A process of its own has memory of its own, which `execve` takes down first: as long as all the rest of a start takes. The spare
+//! A process of its own has memory of its own, which `execve` takes down first, for a quarter of a millisecond. The spare
 //! therefore works in the memory of a host, a copy of the launcher, which sleeps meanwhile and ends when the command has begun.
 
 use std::fs::File;
@@ -190,8 +190,7 @@ impl Post<'_> {
         lend_memory(|| {
             let _ = self.stand(&to_say).and_then(|()| self.wait(&to_say, &mut message));
         })?;
-        // This wakes the launcher, which waits for the ends of what the command says as well. Woken by the command itself, without
-        // us between them, it would take the command's processor.
+        // This wakes the launcher. Woken by the command itself, without us between them, it would take the command's processor.
         drop((to_say, self));
         ends.read_to_end(&mut Vec::new())?;
         Ok(())
