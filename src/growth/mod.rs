@@ -31,7 +31,7 @@ const ENTRIES_MAX: usize = 50_000;
 /// So often every directory is listed: files that are written to without a change of their directory.
 const ROUND: Duration = Duration::from_secs(60);
 
-/// One look may take this long; the rest waits for the next.
+/// One look may take this long; the next goes on where it stood.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// At the start, files that were written to so short ago may still be under way.
@@ -63,7 +63,7 @@ pub async fn run(
     let mut watch = Watch::new(roots, since);
     let mut stirred = Instant::now();
     let looks = move || loop {
-        let seen = watch.look();
+        let seen = watch.look(LOOK_MAX);
         if !seen.is_empty() || watch.listed {
             stirred = Instant::now();
         }
@@ -92,6 +92,15 @@ struct Directory {
     modified: SystemTime,
 }
 
+/// Directories on their way to be looked at.
+struct Going {
+    began: Instant,
+    wall: SystemTime,
+    /// Every directory is listed.
+    whole: bool,
+    todo: Vec<(usize, RootPath)>,
+}
+
 /// What is known from the looks before.
 struct Watch {
     roots: Vec<RootPath>,
@@ -104,8 +113,10 @@ struct Watch {
     began: Instant,
     /// What is younger is new, also at the first look.
     since: SystemTime,
-    /// When the look before began: what is younger is new.
+    /// When the last look that came to all directories began: what is younger is new.
     last: Option<SystemTime>,
+    /// A look that was cut off.
+    going: Option<Going>,
     round: Option<Instant>,
     full: bool,
     /// The last look listed a directory that had changed.
@@ -123,41 +134,48 @@ impl Watch {
             began: Instant::now(),
             since,
             last: None,
+            going: None,
             round: None,
             full: false,
             listed: false,
         }
     }
 
-    /// One look at everything that may have changed.
-    fn look(&mut self) -> Vec<Growth> {
-        let (began, wall) = (Instant::now(), SystemTime::now());
-        let until = began + LOOK_MAX;
-        let whole = self.round.is_none_or(|at| at.elapsed() >= ROUND);
+    /// One look at everything that may have changed, for about `limit`.
+    fn look(&mut self, limit: Duration) -> Vec<Growth> {
+        let until = Instant::now() + limit;
+        let mut going = self.going.take().unwrap_or_else(|| self.set_out());
         let mut found = BTreeSet::new();
-        let mut todo: Vec<(usize, RootPath)> = self.roots.iter().cloned().enumerate().collect();
-        let mut known: Vec<(Key, RootPath)> =
-            self.directories.iter().map(|(key, directory)| (key.clone(), directory.path.clone())).collect();
-        known.retain(|(_, path)| !path.is_root());
-        todo.extend(known.into_iter().map(|((root, _), path)| (root, path)));
-        let mut done = true;
         self.listed = false;
         self.renewed.clear();
-        while let Some((root, path)) = todo.pop() {
+        while let Some((root, path)) = going.todo.pop() {
+            self.visit(root, &path, going.whole, &mut going.todo, &mut found);
             if Instant::now() > until {
-                done = false;
                 break;
             }
-            self.visit(root, &path, whole, &mut todo, &mut found);
-        }
-        if whole && done {
-            self.round = Some(began);
         }
         found.extend(self.files.keys().cloned());
         let seen = found.into_iter().filter_map(|key| self.ask(&key)).collect();
         self.standing.retain(|key, _| self.files.follows(key));
-        self.last = Some(wall);
+        if going.todo.is_empty() {
+            self.last = Some(going.wall);
+            self.round = if going.whole { Some(going.began) } else { self.round };
+        } else {
+            self.going = Some(going);
+        }
         seen
+    }
+
+    /// Sets out to look at all roots and the directories that are known.
+    fn set_out(&self) -> Going {
+        let known = self.directories.iter().filter(|(_, directory)| !directory.path.is_root());
+        let known = known.map(|((root, _), directory)| (*root, directory.path.clone()));
+        Going {
+            began: Instant::now(),
+            wall: SystemTime::now(),
+            whole: self.round.is_none_or(|at| at.elapsed() >= ROUND),
+            todo: self.roots.iter().cloned().enumerate().chain(known).collect(),
+        }
     }
 
     /// Lists a directory that changed: its new directories go to `todo`, its young files to `found`.
@@ -330,7 +348,7 @@ mod tests {
     impl Rig {
         fn new(prepare: impl FnOnce(&std::path::Path)) -> Self {
             let mut rig = Self::unlooked(SystemTime::now, prepare);
-            assert!(rig.watch.look().is_empty(), "what is there at the start is no news");
+            assert!(rig.watch.look(LOOK_MAX).is_empty(), "what is there at the start is no news");
             rig
         }
 
@@ -362,7 +380,7 @@ mod tests {
         /// What is told of the file with this final name.
         fn look(&mut self, name: &str) -> Option<Growth> {
             let path = self.dir.path().join(name).display().to_string();
-            self.watch.look().into_iter().find(|growth| growth.path == path)
+            self.watch.look(LOOK_MAX).into_iter().find(|growth| growth.path == path)
         }
     }
 
@@ -387,6 +405,26 @@ mod tests {
         let mut rig =
             Rig::unlooked(|| SystemTime::now() - COARSE, |dir| fs::write(dir.join("a.mp4.part"), [1; 50]).unwrap());
         assert_eq!(rig.look("a.mp4").map(|seen| (seen.bytes, seen.what)), Some((Some(50), Grew::Grows)));
+    }
+
+    #[test]
+    fn b2_a_look_that_is_cut_off_goes_on_where_it_stood() {
+        let mut rig = Rig::unlooked(SystemTime::now, |dir| {
+            for name in ["a/b", "c", "d"] {
+                fs::create_dir_all(dir.join(name)).unwrap();
+            }
+        });
+        rig.add("old.mp4", 10);
+        rig.watch.since = SystemTime::now() + COARSE;
+        for name in ["a/b/1.mp4", "c/2.mp4", "d/3.mp4"] {
+            while rig.watch.last.is_none() {
+                assert_eq!(rig.watch.look(Duration::ZERO), [], "what is there at the start is no news");
+            }
+            rig.add(name, 10);
+            let path = rig.dir.path().join(name).display().to_string();
+            let mut looks = (0..6).flat_map(|_| rig.watch.look(Duration::ZERO));
+            assert!(looks.any(|seen| seen.path == path), "in a turn through five directories");
+        }
     }
 
     #[test]
@@ -417,7 +455,7 @@ mod tests {
         rig.add("bot.log", 10);
         rig.add(".logmedic/quarantine/a.mp4", 10);
         rig.add(".hidden.mp4", 10);
-        assert_eq!(rig.watch.look(), []);
+        assert_eq!(rig.watch.look(LOOK_MAX), []);
     }
 
     #[test]
@@ -434,11 +472,11 @@ mod tests {
             file_mode: None,
         };
         rig.watch = Watch::new(Arc::new(Roots::open_around(&[spec], &own).0), SystemTime::now());
-        rig.watch.look();
+        rig.watch.look(LOOK_MAX);
         for name in ["state/claims", "state/thumbnails/a.jpg", "records", "a.mp4"] {
             rig.add(name, 10);
         }
-        let seen: Vec<_> = rig.watch.look().into_iter().map(|growth| growth.path).collect();
+        let seen: Vec<_> = rig.watch.look(LOOK_MAX).into_iter().map(|growth| growth.path).collect();
         assert_eq!(seen, [rig.dir.path().join("a.mp4").display().to_string()]);
     }
 

@@ -135,7 +135,8 @@ fn clean_mappings(maps: &str, program: &str) -> Vec<(usize, usize)> {
                 found.push((start, end.saturating_sub(start)));
             }
         } else if open
-            && matches!(first, "Anonymous:" | "Private_Dirty:" | "Shared_Dirty:" | "Swap:")
+            // Dirty pages do not count: a program that was installed just now is that until its file is on the disk.
+            && matches!(first, "Anonymous:" | "Swap:")
             && words.next() != Some("0")
         {
             found.pop();
@@ -163,9 +164,7 @@ mod tests {
     #[test]
     fn only_mappings_of_the_program_that_equal_its_file_are_given_back() {
         let mapping = |range: &str, mode: &str, file: &str, dirty: u32| {
-            format!(
-                "{range} {mode} 00001000 fe:00 42 {file}\nSize: 8 kB\nPrivate_Dirty: {dirty} kB\nAnonymous: {dirty} kB\n"
-            )
+            format!("{range} {mode} 00001000 fe:00 42 {file}\nSize: 8 kB\nPrivate_Dirty: 8 kB\nAnonymous: {dirty} kB\n")
         };
         let maps = mapping("1000-3000", "r--p", "/usr/bin/logmedic", 0)
             + &mapping("3000-9000", "r-xp", "/usr/bin/logmedic", 0)

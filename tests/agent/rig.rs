@@ -40,11 +40,25 @@ pub struct Night {
     dir: tempfile::TempDir,
 }
 
+/// A test that failed shows what logmedic itself said, and which files there were.
+impl Drop for Night {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("-- what logmedic said:\n{}{}", self.text("out"), self.text("err"));
+            let files =
+                Command::new("find").args([".", "-printf", "%T+ %s %p\n"]).current_dir(self.dir.path()).output();
+            eprintln!("-- at {:?}, what there was:", chrono::Utc::now());
+            eprintln!("{}", files.map(|found| String::from_utf8_lossy(&found.stdout).into_owned()).unwrap_or_default());
+        }
+    }
+}
+
 impl Night {
     /// Keeps the folder, for a look by hand.
     #[allow(dead_code)]
-    pub fn keep(self) -> PathBuf {
-        self.dir.keep()
+    pub fn keep(mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_path_buf()
     }
 
     /// `bot.log` is the source, `models` the root, `state` and `records.jsonl` what logmedic writes; `extra` is added.
