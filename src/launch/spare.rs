@@ -139,31 +139,49 @@ impl Spare {
 
     /// What became of one that [is over](Self::is_over).
     pub(super) fn after(self) -> After {
-        let said = self.said.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        let (mut process, mut begun, mut unclaimed, mut not_started) = (None, None, None, None);
-        let (mut known, mut agent_gone) = (false, false);
-        for says in said {
-            match says {
-                Says::Stands(number) => process = Some(Pid::from_raw(number)),
-                Says::Takes(begin) => begun = Some(begin),
-                Says::Known => known = true,
-                Says::Unclaimed(why) => unclaimed = Some(why),
-                Says::NotStarted(why) => not_started = Some(why),
-                Says::AgentGone => agent_gone = true,
-            }
-        }
-        let became = match (begun, process) {
-            (Some(begin), _) if known => Became::Known(begin.task),
+        let said = Said::of(&self.said);
+        let process = said.process;
+        let became = match (said.begun, process) {
+            (Some(begin), _) if said.known => Became::Known(begin.task),
             (Some(begin), Some(process)) => {
                 let limit = Duration::from_millis(begin.limit_ms);
                 let run = || Run::new(begin.task, limit, process, self.out, self.err);
-                let run = not_started.map_or_else(|| Ok(run()), Err);
-                Became::Taken { begin, unclaimed, run }
+                let run = said.not_started.map_or_else(|| Ok(run()), Err);
+                Became::Taken { begin, unclaimed: said.unclaimed, run }
             }
-            _ if agent_gone => Became::AgentGone,
+            _ if said.agent_gone => Became::AgentGone,
             _ => Became::Lost,
         };
         After { became, process, host: self.host }
+    }
+}
+
+/// All that such a process said.
+#[derive(Default)]
+struct Said {
+    process: Option<Pid>,
+    begun: Option<Begin>,
+    known: bool,
+    unclaimed: Option<String>,
+    not_started: Option<String>,
+    agent_gone: bool,
+}
+
+impl Said {
+    /// A line that was cut off, or that nobody knows, says nothing.
+    fn of(lines: &[u8]) -> Self {
+        let mut said = Self::default();
+        for says in lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()) {
+            match says {
+                Says::Stands(number) => said.process = Some(Pid::from_raw(number)),
+                Says::Takes(begin) => said.begun = Some(begin),
+                Says::Known => said.known = true,
+                Says::Unclaimed(why) => said.unclaimed = Some(why),
+                Says::NotStarted(why) => said.not_started = Some(why),
+                Says::AgentGone => said.agent_gone = true,
+            }
+        }
+        said
     }
 }
 

@@ -264,11 +264,16 @@ impl Raw {
     /// `files`: how many it may have open.
     fn start(files: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("runs")).unwrap();
+        Self::start_in(dir, files)
+    }
+
+    fn start_in(dir: tempfile::TempDir, files: u32) -> Self {
         let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let ((control, its_control), (work, its_work)) = (pair(), pair());
         let process = Command::new("prlimit")
             .args([&format!("--nofile={files}:64"), env!("CARGO_BIN_EXE_logmedic"), "__launch"])
-            .arg(dir.path())
+            .arg(dir.path().join("runs"))
             .stdin(its_control)
             .stdout(its_work)
             .spawn()
@@ -348,6 +353,38 @@ fn a3_a_task_is_begun_once_however_often_it_is_asked_for() {
     assert!(matches!(raw.ended(task(2)), How::NotStarted(why) if why.contains("No such file")));
     raw.run(task(3), &["/bin/sh", "-c", "kill -9 $$"]);
     assert_eq!(raw.ended(task(3)), How::Signal(9));
+}
+
+#[test]
+fn a16_a_command_runs_where_nothing_can_be_written_down_and_that_is_told_until_it_can() {
+    let raw = Raw::start_in(tempfile::tempdir().unwrap(), 64);
+    let runs = raw.dir.path().join("runs");
+    let gate = raw.dir.path().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let ended = |number| {
+        let Told::Ended { task: of, ended, unrecorded } = raw.told() else { panic!("it was begun before") };
+        assert_eq!((of, ended.how), (task(number), How::Code(0)));
+        (unrecorded, runs.join(of.to_string()).exists())
+    };
+    raw.run(task(1), &["/bin/cat", &gate.display().to_string()]);
+    let through = fs::OpenOptions::new().write(true).open(&gate).unwrap();
+    // The process that waits for the next command could not open the file of claims: a claim of its own would end with it.
+    let mark = runs.display().to_string();
+    let waits = |dir: &Path| {
+        let is = |name, text: &str| {
+            fs::read(dir.join(name)).is_ok_and(|found| String::from_utf8_lossy(&found).contains(text))
+        };
+        is("cmdline", &mark) && is("comm", "cmd-spare")
+    };
+    until("the next process", || processes(waits).pop());
+    fs::create_dir(&runs).unwrap();
+    drop(through);
+    assert!(matches!(ended(1), (Some(why), false) if why.contains("No such file")));
+    for (number, written) in [(2, false), (3, true)] {
+        raw.run(task(number), &["/bin/true"]);
+        let (unrecorded, there) = ended(number);
+        assert_eq!((unrecorded.is_none(), there), (written, written), "{number}: {unrecorded:?}");
+    }
 }
 
 /// Looks often: a moment is wanted, not only the fact. `false`: in vain.
