@@ -23,14 +23,18 @@ pattern = '''^LMTEST denied(?: (?P<path>/nowhere/LM\d+))?$'''
 about = 'a line of the tests'
 ";
 
+/// So often is looked at least: a machine that stood still meanwhile has done nothing.
+const LOOKS: u32 = 200;
+
 /// Looks until there is something; the only wait in these tests, bounded.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + LONG;
+    let (end, mut looks) = (Instant::now() + LONG, 0);
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        looks += 1;
+        assert!(looks < LOOKS || Instant::now() < end, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
