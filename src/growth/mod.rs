@@ -407,6 +407,41 @@ mod tests {
         assert_eq!(rig.look("a.mp4").map(|seen| (seen.bytes, seen.what)), Some((Some(50), Grew::Grows)));
     }
 
+    /// Sets the date of the last change.
+    fn date(path: &std::path::Path, at: SystemTime) {
+        fs::File::open(path).unwrap().set_modified(at).unwrap();
+    }
+
+    /// The beginning of a second that is over.
+    fn second() -> SystemTime {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs() - 10)
+    }
+
+    #[test]
+    fn b2_what_began_in_the_second_of_the_start_is_new_also_at_the_first_look() {
+        let (second, part) = (second(), Duration::from_millis(300));
+        for (after, news) in [(2 * part, true), (Duration::ZERO, false)] {
+            let began = |dir: &std::path::Path| {
+                fs::write(dir.join("a.mp4"), [1; 50]).unwrap();
+                date(&dir.join("a.mp4"), second + after);
+            };
+            let mut rig = Rig::unlooked(|| second + part, began);
+            assert_eq!(rig.look("a.mp4").is_some(), news, "{after:?} after the second began");
+        }
+    }
+
+    #[test]
+    fn b2_two_changes_of_a_directory_in_one_second_are_two_however_late_the_next_look_is() {
+        let (second, mut rig) = (second(), Rig::new(|_| {}));
+        let dir = rig.dir.path().to_path_buf();
+        date(&dir, second);
+        rig.watch.look(LOOK_MAX);
+        rig.add("a.mp4", 10);
+        date(&dir, second + Duration::from_millis(1));
+        assert!(rig.look("a.mp4").is_some());
+    }
+
     #[test]
     fn b2_a_look_that_is_cut_off_goes_on_where_it_stood() {
         let mut rig = Rig::unlooked(SystemTime::now, |dir| {

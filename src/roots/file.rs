@@ -57,7 +57,8 @@ impl Facts {
             libc::S_IFDIR => FileKind::Directory,
             _ => FileKind::Other,
         };
-        let since = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        let since = Duration::new(u64::try_from(stat.st_mtime).unwrap_or(0), nanoseconds);
         Self {
             kind,
             size: u64::try_from(stat.st_size).unwrap_or(0),
