@@ -58,13 +58,6 @@ impl Drop for Night {
 }
 
 impl Night {
-    /// Keeps the folder, for a look by hand.
-    #[allow(dead_code)]
-    pub fn keep(mut self) -> PathBuf {
-        self.dir.disable_cleanup(true);
-        self.dir.path().to_path_buf()
-    }
-
     /// `bot.log` is the source, `models` the root, `state` and `records.jsonl` what logmedic writes; `extra` is added.
     pub fn new(extra: &str) -> Self {
         let night = Self::empty();
