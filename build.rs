@@ -22,6 +22,9 @@ mod healthy;
 #[path = "src/classify/literal.rs"]
 #[allow(dead_code)]
 mod literal;
+#[path = "src/classify/pairs.rs"]
+#[allow(dead_code)]
+mod pairs;
 #[path = "web/embed.rs"]
 mod web;
 
@@ -36,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "src/classify/healthy.rs",
         "src/classify/healthy.txt",
         "src/classify/literal.rs",
+        "src/classify/pairs.rs",
     ] {
         println!("cargo:rerun-if-changed={path}");
     }
@@ -63,9 +67,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         code.add_text(text, [places[0][number], places[1][number]])?;
     }
     known.iter().try_for_each(|(pattern, facts)| code.add(pattern, facts, &texts))?;
-    let Code { known, needs, number: _, texts, bytes } = code;
+    let Code { known, needs, number: _, ways, texts, bytes } = code;
     let all = format!(
         "static KNOWN: &[Known] = &[\n{known}];\nstatic NEEDS: &[Need] = &[\n{needs}];\n\
+         static WAYS: &[Mark] = &{ways:?};\n\
          static TEXTS: &[Text] = &[\n{texts}];\nstatic BYTES: &[u8] = &{bytes:?};\n"
     );
     fs::write(Path::new(&env::var("OUT_DIR")?).join("known.rs"), all)?;
@@ -84,6 +89,8 @@ struct Code {
     needs: String,
     /// How many those are.
     number: usize,
+    /// Those of all patterns, one behind the other.
+    ways: Vec<pairs::Mark>,
     /// Each a `Text`.
     texts: String,
     /// What they are cut out of.
@@ -99,7 +106,7 @@ impl Code {
     }
 
     fn add(&mut self, pattern: &str, facts: &facts::Facts, texts: &[literal::Literal]) -> std::fmt::Result {
-        let facts::Facts { needs, begins, groups, may_be_empty, first, states: _ } = facts;
+        let facts::Facts { needs, begins, groups, may_be_empty, first, ways, states: _ } = facts;
         let from = self.number;
         for (text, literal::Reach { least, most }) in needs.iter().flatten() {
             let text = texts.binary_search(text).map_err(|_| std::fmt::Error)?;
@@ -108,7 +115,10 @@ impl Code {
         }
         let needs = needs.as_ref().map(|_| (from, self.number));
         write!(self.known, "Known {{ pattern: {pattern:?}, needs: {needs:?}, begins: Begins::{begins:?}, ")?;
-        writeln!(self.known, "groups: &{groups:?}, may_be_empty: {may_be_empty}, first: {first:?} }},")
+        let (from, to) = (self.ways.len(), self.ways.len() + ways.len());
+        self.ways.extend(ways);
+        write!(self.known, "groups: &{groups:?}, may_be_empty: {may_be_empty}, first: {first:?}, ")?;
+        writeln!(self.known, "ways: ({from}, {to}) }},")
     }
 }
 

@@ -6,6 +6,7 @@
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::literal::{Literal, Reach, begins_a_line, crosses_lines, near, required};
+use super::pairs::{self, Mark};
 
 /// How deep a pattern may nest: people need five.
 pub(super) const MAX_NESTING: u32 = 64;
@@ -22,6 +23,8 @@ pub(super) struct Facts {
     pub(super) may_be_empty: bool,
     /// With which bytes a text must begin, where it can match at the start of the text only.
     pub(super) first: Option<First>,
+    /// Pairs of bytes of which every match holds some, as [`pairs::ways`] tells them.
+    pub(super) ways: Vec<Mark>,
     /// How many states it has when compiled, about.
     pub(super) states: usize,
 }
@@ -59,7 +62,8 @@ impl Facts {
         let mut groups = Vec::new();
         group_names(&hir, &mut groups);
         let may_be_empty = hir.properties().minimum_len() == Some(0);
-        Ok(Self { needs, begins, groups, may_be_empty, first: first(&hir), states: states(&hir) })
+        let (first, ways, states) = (first(&hir), pairs::ways(&hir), states(&hir));
+        Ok(Self { needs, begins, groups, may_be_empty, first, ways, states })
     }
 }
 

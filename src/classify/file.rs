@@ -137,6 +137,14 @@ impl Entry {
 
     /// Why it may not claim this part though its pattern matches.
     pub(super) fn objection(&self, part: &Part<'_>) -> Option<&'static str> {
+        self.bar(part).or_else(|| {
+            let unless = self.unless.as_ref().is_some_and(|unless| unless.is_match(self.sees(part)));
+            unless.then_some("its `unless` matches, too")
+        })
+    }
+
+    /// The same as far as it does not depend on the words.
+    pub(super) fn bar(&self, part: &Part<'_>) -> Option<&'static str> {
         if !self.on.allows(part.place) {
             return Some("its `on` leaves this part of the event out");
         }
@@ -149,8 +157,7 @@ impl Entry {
                 return Some("the program wrote the line at a higher level than its `loudest`");
             }
         }
-        let unless = self.unless.as_ref().is_some_and(|unless| unless.is_match(self.sees(part)));
-        unless.then_some("its `unless` matches, too")
+        None
     }
 }
 

@@ -19,6 +19,7 @@ mod groups;
 mod healthy;
 mod literal;
 mod packs;
+mod pairs;
 mod pattern;
 mod plain;
 mod prefix;

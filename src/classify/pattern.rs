@@ -4,15 +4,20 @@
 //! are those of the rules in use. What could fail to compile is compiled at once, so that a mistake is told at the start.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::{NFA, WhichCaptures};
+use regex_automata::util::pool::Pool;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
 use super::facts::{Begins, Facts, First, MAX_NESTING, last_line};
 use super::groups::Place;
 use super::literal::{Literal, Reach};
+use super::pairs::{Mark, Pairs};
 
 /// The most memory one compiled pattern may take, in bytes: `(\w{100}){100}` must not take the machine along.
 const MAX_COMPILED: usize = 1 << 20;
@@ -25,6 +30,14 @@ const SURELY_SMALL: usize = MAX_COMPILED / 64 / 4;
 /// slowly; at 512 KB it took twice as long as at this, and more than this gained nothing.
 const MAX_AUTOMATON: usize = 1 << 20;
 
+/// A lazily built automaton that was emptied so often, and then makes a state for fewer bytes than these, gives up: another
+/// kind of search is faster. What the regex library itself uses.
+const MAX_CLEARED: usize = 3;
+const BYTES_PER_STATE: usize = 10;
+
+/// A pattern that matched so often is compiled as a whole: where it is made of fixed texts that searches faster.
+const MAX_MATCHED: u32 = 16;
+
 /// How many places (or lines) of a pattern's texts are tried one by one before the whole part is searched once.
 const MAX_TRIES: usize = 4;
 
@@ -36,8 +49,22 @@ pub(super) struct Pattern(Arc<Inner>);
 struct Inner {
     text: Cow<'static, str>,
     facts: Told,
+    matcher: OnceLock<Option<Matcher>>,
     compiled: OnceLock<Option<Regex>>,
 }
+
+/// Tells whether a pattern matches, not where. Most that are asked do not match: they need no groups, and no search from
+/// behind for where a match begins, and cost a third of what all of it costs to compile and to keep.
+#[derive(Debug)]
+struct Matcher {
+    dfa: Arc<DFA>,
+    caches: Caches,
+    /// How often it did.
+    matched: AtomicU32,
+}
+
+/// What searches write to; one for each thread that searches at once.
+type Caches = Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync>>;
 
 /// Who found out what can be said of a pattern.
 #[derive(Debug)]
@@ -77,9 +104,12 @@ struct Known {
     groups: &'static [&'static str],
     may_be_empty: bool,
     first: Option<First>,
+    /// Which of [`WAYS`]: from, to.
+    ways: (u32, u32),
 }
 
-// `static KNOWN: &[Known]`, by pattern; `static NEEDS: &[Need]`; `static TEXTS: &[Text]`, in order; `static BYTES: &[u8]`.
+// `static KNOWN: &[Known]`, by pattern; `static NEEDS: &[Need]`; `static WAYS: &[Mark]`; `static TEXTS: &[Text]`, in order;
+// `static BYTES: &[u8]`.
 include!(concat!(env!("OUT_DIR"), "/known.rs"));
 
 impl Text {
@@ -131,7 +161,7 @@ impl Pattern {
                 (text.to_owned().into(), Told::Read(Box::new(facts)), large)
             }
         };
-        let pattern = Self(Arc::new(Inner { text: kept, facts, compiled: OnceLock::new() }));
+        let pattern = Self(Arc::new(Inner { text: kept, facts, matcher: OnceLock::new(), compiled: OnceLock::new() }));
         if large {
             let compiled = compile(text).map_err(Wrong)?;
             let _ = pattern.0.compiled.set(Some(compiled));
@@ -197,6 +227,19 @@ impl Pattern {
         text.first().is_some_and(|byte| first[usize::from(byte / 64)] >> (byte % 64) & 1 != 0)
     }
 
+    /// Whether it was asked before: then it is compiled.
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.matcher.get().is_some() || self.0.compiled.get().is_some()
+    }
+
+    /// `false`: it cannot match a text with these pairs of bytes.
+    pub(super) fn allowed_by(&self, pairs: &Pairs) -> bool {
+        pairs.allow(match &self.0.facts {
+            Told::Built(known) => &WAYS[known.ways.0 as usize..known.ways.1 as usize],
+            Told::Read(facts) => &facts.ways,
+        })
+    }
+
     /// Compiled. `None` does not happen: [`Pattern::new`] compiled what could fail.
     pub(super) fn regex(&self) -> Option<&Regex> {
         self.0.compiled.get_or_init(|| compile(&self.0.text).ok()).as_ref()
@@ -204,16 +247,27 @@ impl Pattern {
 
     /// Whether it matches anywhere.
     pub(super) fn is_match(&self, text: &[u8]) -> bool {
-        self.regex().is_some_and(|regex| regex.is_match(text))
+        self.matches(Input::new(text))
+    }
+
+    fn matches(&self, input: Input<'_>) -> bool {
+        let input = input.earliest(true);
+        if self.0.compiled.get().is_none()
+            && let Some(matcher) = self.0.matcher.get_or_init(|| Matcher::new(&self.0.text))
+            && matcher.matched.load(Ordering::Relaxed) < MAX_MATCHED
+            && let Some(is_match) = matcher.matches(&input)
+        {
+            return is_match;
+        }
+        self.regex().is_some_and(|regex| regex.is_match(input))
     }
 
     /// The same, when all the texts that it needs are known to stand at `finds` (at which byte, behind how many).
     pub(super) fn is_match_at(&self, text: &[u8], finds: impl ExactSizeIterator<Item = (usize, Reach)>) -> bool {
-        let Some(regex) = self.regex() else { return false };
-        let starts_at = |start: usize| regex.is_match(Input::new(text).range(start..).anchored(Anchored::Yes));
+        let starts_at = |start: usize| self.matches(Input::new(text).range(start..).anchored(Anchored::Yes));
         match self.begins() {
-            Begins::Anywhere => regex.is_match(text),
-            Begins::Near if finds.len() > MAX_TRIES => regex.is_match(text),
+            Begins::Anywhere => self.is_match(text),
+            Begins::Near if finds.len() > MAX_TRIES => self.is_match(text),
             Begins::Near => {
                 for (at, reach) in finds {
                     let most = reach.most.unwrap_or(reach.least);
@@ -230,7 +284,7 @@ impl Pattern {
                     let is_new = at >= end;
                     if is_new {
                         if lines == MAX_TRIES {
-                            return regex.is_match(text);
+                            return self.is_match(text);
                         }
                         lines += 1;
                         line = memchr::memrchr(b'\n', &text[end..at]).map_or(end, |before| end + before + 1);
@@ -239,7 +293,7 @@ impl Pattern {
                     }
                     // A bare CR begins a line too, and `[^\n]` goes across it: then any of them may be the start.
                     if memchr::memchr(b'\r', &text[looked..at]).is_some() {
-                        return regex.is_match(text);
+                        return self.is_match(text);
                     }
                     looked = at;
                     if is_new && starts_at(line) {
@@ -252,9 +306,40 @@ impl Pattern {
     }
 }
 
-/// How every pattern is compiled: bytes, ASCII classes, `^` and `$` at every line.
+impl Matcher {
+    /// `None`: this pattern needs more than such an automaton can do.
+    fn new(text: &str) -> Option<Self> {
+        let hir = syntax::parse_with(text, &SYNTAX).ok()?;
+        let config = NFA::config().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(MAX_COMPILED));
+        let nfa = NFA::compiler().configure(config).build_from_hir(&hir).ok()?;
+        let config = DFA::config()
+            .cache_capacity(MAX_AUTOMATON)
+            .skip_cache_capacity_check(true)
+            .minimum_cache_clear_count(Some(MAX_CLEARED))
+            .minimum_bytes_per_state(Some(BYTES_PER_STATE));
+        let dfa = Arc::new(DFA::builder().configure(config).build_from_nfa(nfa).ok()?);
+        let for_caches = Arc::clone(&dfa);
+        let caches: Caches = Pool::new(Box::new(move || for_caches.create_cache()));
+        Some(Self { dfa, caches, matched: AtomicU32::new(0) })
+    }
+
+    /// `None`: it gave up, since it made more states than it saved work.
+    fn matches(&self, input: &Input<'_>) -> Option<bool> {
+        let found = self.dfa.try_search_fwd(&mut self.caches.get(), input).ok()?;
+        if found.is_some() {
+            self.matched.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(found.is_some())
+    }
+}
+
+/// How every pattern is read: bytes, ASCII classes, `^` and `$` at every line.
+static SYNTAX: LazyLock<syntax::Config> = LazyLock::new(|| {
+    syntax::Config::new().unicode(false).utf8(false).multi_line(true).crlf(true).nest_limit(MAX_NESTING)
+});
+
+/// How every pattern is compiled.
 fn compile(text: &str) -> Result<Regex, String> {
-    let syntax = syntax::Config::new().unicode(false).utf8(false).multi_line(true).crlf(true).nest_limit(MAX_NESTING);
     // A one-pass automaton reads groups faster, but to make it takes two fifths of the time of compiling, and the first fault of its
     // kind waits for that.
     let config = Regex::config()
@@ -262,7 +347,7 @@ fn compile(text: &str) -> Result<Regex, String> {
         .nfa_size_limit(Some(MAX_COMPILED))
         .hybrid_cache_capacity(MAX_AUTOMATON)
         .onepass(false);
-    Regex::builder().configure(config).syntax(syntax).build(text).map_err(|error| match error.size_limit() {
+    Regex::builder().configure(config).syntax(*SYNTAX).build(text).map_err(|error| match error.size_limit() {
         Some(limit) => format!("compiled, it exceeds the size limit of {limit} bytes"),
         None => last_line(&error.to_string()),
     })

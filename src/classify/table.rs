@@ -1,12 +1,17 @@
 //! An ordered table of entries, asked by the texts they need. Pure.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 
 use super::event::{Part, Place};
 use super::file::{At, Entry, Kind};
 use super::literal::{Literal, Reach};
+use super::pairs::Pairs;
 use super::scan::Find;
+
+/// So many entries whose texts stand in a part are asked about it without another look at that.
+const FEW: usize = 3;
 
 /// Entries, and the texts by which they are found.
 #[derive(Clone, Debug, Default)]
@@ -124,8 +129,9 @@ impl Table {
         !self.slow.is_empty()
     }
 
-    /// `take` gets each entry whose pattern matches this part, in order, until it says stop. `finds` are the places of [`Self::texts`],
-    /// by their numbers; `base` is the byte at which the part's line begins for them.
+    /// `take` gets each entry whose pattern matches this part, if nothing else bars it from that, in order, until it says
+    /// stop. `finds` are the places of [`Self::texts`], by their numbers; `base` is the byte at which the part's line begins
+    /// for them.
     pub(super) fn matching<'t>(
         &'t self,
         part: &Part<'_>,
@@ -156,12 +162,23 @@ impl Table {
         let mut known = candidates.chunk_by(|a, b| a.entry == b.entry).peekable();
         let mut slow = self.slow.iter().copied().peekable();
         let mut ignores = ignores.iter().copied().peekable();
+        // To gather the pairs costs more than to ask some patterns that are compiled.
+        let few = candidates.chunk_by(|a, b| a.entry == b.entry).nth(FEW).is_none();
+        let (of_line, of_message) = (OnceCell::new(), OnceCell::new());
+        let may = |entry: &Entry| {
+            let pairs = match entry.at {
+                At::Line => &of_line,
+                At::Message => &of_message,
+            };
+            let allows = || entry.pattern.allowed_by(pairs.get_or_init(|| Pairs::of(entry.sees(part))));
+            entry.bar(part).is_none() && (few && entry.has_texts() && entry.pattern.is_ready() || allows())
+        };
         // Those before this entry, asked only now: most parts are claimed by nobody.
         let mut ignored = |before: u32, take: &mut dyn FnMut(&'t Entry) -> bool| {
             while let Some(ignore) = ignores.next_if(|ignore| *ignore < before) {
                 let ignore = &self.entries[ignore as usize];
                 let text = ignore.sees(part);
-                if ignore.pattern.may_begin(text) && ignore.pattern.is_match(text) && !take(ignore) {
+                if ignore.pattern.may_begin(text) && may(ignore) && ignore.pattern.is_match(text) && !take(ignore) {
                     return true;
                 }
             }
@@ -187,7 +204,7 @@ impl Table {
                 (Some(_), None) => return,
             };
             let entry = &self.entries[number as usize];
-            if !claims(entry, part, found) {
+            if !may(entry) || !claims(entry, part, found) {
                 continue;
             }
             if ignored(number, take) {
@@ -199,7 +216,7 @@ impl Table {
         }
     }
 
-    /// The same, asking every pattern: what the search for texts is held against.
+    /// Asks every pattern, and tells of those too that something else bars: what the search for texts is held against.
     pub(super) fn matching_plainly<'t>(&'t self, part: &Part<'_>, take: &mut dyn FnMut(&'t Entry) -> bool) {
         for entry in self.entries.iter() {
             if entry.pattern.is_match(entry.sees(part)) && !take(entry) {
