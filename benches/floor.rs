@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use logmedic::acquire::CHUNK;
 use logmedic::classify::{RuleSource, Rules, builtin};
-use logmedic::launch::wire::{MAX_MESSAGE, Request};
+use logmedic::launch::wire::{MAX_MESSAGE, Request, word_for};
 use logmedic::vocab::{Id, Rng};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use notify::{EventKind, RecursiveMode, Watcher as _};
@@ -61,6 +61,7 @@ impl Floor {
             };
             let message = request.to_message(0).context("a NUL")?;
             send(self.launcher.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL)?;
+            send(self.launcher.as_raw_fd(), word_for(task).as_bytes(), MsgFlags::MSG_NOSIGNAL)?;
         }
         Ok(())
     }

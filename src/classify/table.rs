@@ -165,20 +165,24 @@ impl Table {
         // To gather the pairs costs more than to ask some patterns that are compiled.
         let few = candidates.chunk_by(|a, b| a.entry == b.entry).nth(FEW).is_none();
         let (of_line, of_message) = (OnceCell::new(), OnceCell::new());
-        let may = |entry: &Entry| {
+        let may = |entry: &Entry, is_found: bool| {
             let pairs = match entry.at {
                 At::Line => &of_line,
                 At::Message => &of_message,
             };
             let allows = || entry.pattern.allowed_by(pairs.get_or_init(|| Pairs::of(entry.sees(part))));
-            entry.bar(part).is_none() && (few && entry.has_texts() && entry.pattern.is_ready() || allows())
+            entry.bar(part).is_none() && (is_found && few && entry.pattern.is_ready() || allows())
         };
         // Those before this entry, asked only now: most parts are claimed by nobody.
         let mut ignored = |before: u32, take: &mut dyn FnMut(&'t Entry) -> bool| {
             while let Some(ignore) = ignores.next_if(|ignore| *ignore < before) {
                 let ignore = &self.entries[ignore as usize];
                 let text = ignore.sees(part);
-                if ignore.pattern.may_begin(text) && may(ignore) && ignore.pattern.is_match(text) && !take(ignore) {
+                if ignore.pattern.may_begin(text)
+                    && may(ignore, false)
+                    && ignore.pattern.is_match(text)
+                    && !take(ignore)
+                {
                     return true;
                 }
             }
@@ -204,7 +208,7 @@ impl Table {
                 (Some(_), None) => return,
             };
             let entry = &self.entries[number as usize];
-            if !may(entry) || !claims(entry, part, found) {
+            if !may(entry, !found.is_empty()) || !claims(entry, part, found) {
                 continue;
             }
             if ignored(number, take) {

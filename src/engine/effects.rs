@@ -1,7 +1,7 @@
 //! Tells effects apart: which change something in the system, and what must be on the disk before. Pure.
 
 use super::Effect;
-use crate::decide::Work;
+use crate::decide::{Task, Work};
 use crate::ledger::Force;
 use crate::ledger::notifications::Silence;
 use crate::vocab::rfc3339;
@@ -35,6 +35,19 @@ pub(super) fn begins(effect: &Effect) -> bool {
         Effect::Start(task) => matches!(task.work, Work::Act(_)),
         Effect::Bot { .. } => true,
         _ => false,
+    }
+}
+
+/// Takes out the task that begins first, if it is done by a program, which begins when it is told so, and nothing ends before.
+pub(super) fn handed_over(effects: &mut Vec<Effect>) -> Option<Task> {
+    let first = effects.iter().position(|effect| begins(effect) || matches!(effect, Effect::Cancel(_)))?;
+    let is_program = |task: &Task| matches!(&task.work, Work::Act(repair) if repair.outlives());
+    if !matches!(&effects[first], Effect::Start(task) if is_program(task)) {
+        return None;
+    }
+    match effects.remove(first) {
+        Effect::Start(task) => Some(*task),
+        _ => None,
     }
 }
 

@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Input;
 use super::around::{Of, Witness};
+use super::said::Said;
 use crate::acquire::{Checkpoint, Identity, Milestones, Read, StreamId};
 use crate::assemble::{Assembler, Limits, RawEvent};
 use crate::classify::{Hit, Rules, Signal};
@@ -41,6 +43,16 @@ pub struct Batch {
     pub around: Vec<Around>,
     /// When the last of it was read.
     pub came: Instant,
+}
+
+impl Batch {
+    /// As an input, if something was said; what else came is to be written down.
+    pub(super) fn taken(self, said: &mut Said, changes: &mut Vec<Change>) -> Option<Input> {
+        changes.extend(self.progress);
+        changes.extend(said.hear(self.around));
+        let (source, file, items) = (self.source, self.file, self.items);
+        (!items.is_empty()).then_some(Input::Observed { source, file, items })
+    }
 }
 
 /// The rules of every source; replaced as a whole at a reload.

@@ -54,8 +54,18 @@ pub(super) struct Hands {
     pub(super) stop: CancellationToken,
 }
 
+/// How far a repair is.
+pub(super) enum Started {
+    /// It is done.
+    Done(TaskOutput),
+    /// It is under way.
+    Runs,
+    /// It changes nothing yet.
+    Waits(heal::Begun),
+}
+
 /// Begins a repair, at once where a slot is free, else in its turn. `token` ends it. `here`: it may be done on this thread, where
-/// it takes a moment only; then what came of it is returned. [`Operations::tell`] must follow.
+/// it takes a moment only. One that [outlives](Repair::outlives) us waits. [`Operations::tell`] must follow.
 pub(super) fn begin(
     hands: Hands,
     task: Task,
@@ -63,7 +73,7 @@ pub(super) fn begin(
     case: Option<&Case>,
     token: CancellationToken,
     here: bool,
-) -> Option<TaskOutput> {
+) -> Started {
     let pausable = repair.is_pausable();
     let Hands { operations, healer, answers, elsewhere, stop } = hands;
     // To announce it would take longer than it takes itself.
@@ -71,7 +81,7 @@ pub(super) fn begin(
     let mut ticket = operations.admit(described(repair, case, pausable), token.clone());
     if let Some(output) = done {
         token.cancel();
-        return Some(closed(ticket, output, &stop));
+        return Started::Done(closed(ticket, output, &stop));
     }
     let id = task.id;
     if task.work.is_brief() && ticket.granted() {
@@ -84,7 +94,7 @@ pub(super) fn begin(
             // The loop may be gone; then nobody needs the answer.
             let _ = answers.send((id, output)).await;
         });
-        return None;
+        return Started::Runs;
     }
     let at_once = here && ticket.granted() && healer.starts_at_once(repair);
     let work = async move {
@@ -97,12 +107,7 @@ pub(super) fn begin(
         token.cancel();
         let _ = answers.send((id, output)).await;
     };
-    if at_once {
-        heal::start_here(work, &elsewhere)
-    } else {
-        drop(elsewhere.spawn(work))
-    }
-    None
+    Started::Waits(if at_once { heal::Begun::here(work, &elsewhere) } else { heal::Begun::elsewhere(work, &elsewhere) })
 }
 
 async fn in_turn(

@@ -11,15 +11,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::latest;
-use super::effects::{begins, durable, force, silence_of};
+use super::effects::{begins, durable, force, handed_over, silence_of};
 use super::intake::Batch;
 use super::order::{Order, OrderError};
-use super::repairs::{self, Hands};
+use super::repairs::{self, Hands, Started};
 use super::said::Said;
 use super::{Case, Effect, Input, Row, RowKind, State};
 use crate::correlate::{Growth, Job};
 use crate::decide::{Policy, Task, TaskOutput, Work};
-use crate::heal::Healer;
+use crate::heal::{Begun, Healer};
 use crate::ledger::store::Change;
 use crate::ledger::{Error, Force, Ledger};
 use crate::operate::Operations;
@@ -174,7 +174,7 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
         said: Said::default(),
         stop,
     };
-    this.carry_out(effects, Vec::new());
+    this.carry_out(effects, Vec::new(), None);
     loop {
         (this.parts.alive)();
         this.parts.vitals.turned();
@@ -185,8 +185,9 @@ pub async fn run(parts: Parts, policy: Policy, seed: u64, stop: CancellationToke
             effects.extend(this.state.take_in(input, now));
         }
         repairs::glance(&mut this.state, &this.parts.healer, &mut effects, now);
+        let handed_over = this.hand_over(&mut effects);
         this.state.save(&mut effects);
-        this.carry_out(effects, changes);
+        this.carry_out(effects, changes, handed_over);
         if let Some(heard) = this.heard.take() {
             this.parts.metrics.detected(heard.elapsed());
         }
@@ -230,7 +231,7 @@ impl Loop {
             batch = parts.batches.recv() => match batch {
                 Some(batch) => {
                     note_came(&mut self.heard, &batch);
-                    take_batch(batch, &mut self.said, &mut changes).into_iter().collect()
+                    batch.taken(&mut self.said, &mut changes).into_iter().collect()
                 }
                 // Every source is at its end (standard input): what was found is still worked off.
                 None if self.state.cases().all(Case::ended) => return None,
@@ -247,7 +248,7 @@ impl Loop {
                 inputs.push(Input::Finished { task, output });
             } else if let Ok(batch) = parts.batches.try_recv() {
                 note_came(&mut self.heard, &batch);
-                inputs.extend(take_batch(batch, &mut self.said, &mut changes));
+                inputs.extend(batch.taken(&mut self.said, &mut changes));
             } else {
                 break;
             }
@@ -271,9 +272,17 @@ impl Loop {
         Input::Order { ticket, order, row }
     }
 
+    /// Hands a program over that is the first to begin, where that is then announced: who becomes it wakes up while it is written down
+    /// what for.
+    fn hand_over(&mut self, effects: &mut Vec<Effect>) -> Option<Begun> {
+        let may = self.backlog.is_empty() && force(effects) == Force::Later;
+        let task = may.then(|| handed_over(effects)).flatten()?;
+        self.start_task(task)
+    }
+
     /// Writes down what must be durable, starts and cancels, shows. Nothing is changed that is not written down; a look
-    /// changes nothing and need not wait for that.
-    fn carry_out(&mut self, effects: Vec<Effect>, mut changes: Vec<Change>) {
+    /// changes nothing and need not wait for that. What was handed over goes on when it is written down.
+    fn carry_out(&mut self, effects: Vec<Effect>, mut changes: Vec<Change>, handed_over: Option<Begun>) {
         let mut later = Vec::new();
         let mut records: Vec<Record> = Vec::new();
         let mut owed = false;
@@ -315,11 +324,15 @@ impl Loop {
         let writes = !changes.is_empty() || !self.backlog.is_empty();
         let force = force(&later);
         // What begins now is written down before, by the shortest way.
-        let short = later.iter().any(begins) && force == Force::Later && self.backlog.is_empty();
+        let begins = handed_over.is_some() || later.iter().any(begins);
+        let short = begins && force == Force::Later && self.backlog.is_empty();
         let announcement = if short { self.parts.ledger.announce(&changes) } else { None };
         let announced = announcement.is_some();
         changes.extend(announcement);
-        let begin = |this: &mut Self| later.into_iter().for_each(|effect| this.begin(effect));
+        let begin = |this: &mut Self| {
+            handed_over.into_iter().for_each(Begun::go_on);
+            later.into_iter().for_each(|effect| this.begin(effect));
+        };
         let waited = if announced {
             begin(self);
             self.commit(force, changes)
@@ -394,7 +407,7 @@ impl Loop {
 
     fn begin(&mut self, effect: Effect) {
         match effect {
-            Effect::Start(task) => self.start_task(*task),
+            Effect::Start(task) => self.start_task(*task).into_iter().for_each(Begun::go_on),
             Effect::Cancel(id) => {
                 if let Some(token) = self.running.remove(&id) {
                     token.cancel();
@@ -417,7 +430,8 @@ impl Loop {
         }
     }
 
-    fn start_task(&mut self, task: Task) {
+    /// Starts a task. One that is returned changes nothing before it goes on.
+    fn start_task(&mut self, task: Task) -> Option<Begun> {
         self.running.retain(|_, token| !token.is_cancelled());
         let token = self.stop.child_token();
         self.running.insert(task.id, token.clone());
@@ -427,10 +441,16 @@ impl Loop {
             let operations = self.parts.operations.clone();
             let hands = Hands { operations, healer, answers, elsewhere, stop: self.stop.clone() };
             let (case, here) = (self.state.case(task.incident), self.ready.len() < repairs::AT_ONCE);
-            let (id, done) = (task.id, repairs::begin(hands, task.clone(), repair, case, token, here));
+            let (id, started) = (task.id, repairs::begin(hands, task.clone(), repair, case, token, here));
             self.parts.operations.tell();
-            self.ready.extend(done.map(|output| Input::Finished { task: id, output }));
-            return;
+            return match started {
+                Started::Done(output) => {
+                    self.ready.push(Input::Finished { task: id, output });
+                    None
+                }
+                Started::Runs => None,
+                Started::Waits(begun) => Some(begun),
+            };
         }
         let room = &self.looks;
         let id = task.id;
@@ -445,7 +465,7 @@ impl Loop {
                 drop(permit);
                 let _ = answers.send((id, output)).await;
             });
-            return;
+            return None;
         }
         let room = Arc::clone(room);
         self.parts.elsewhere.spawn(async move {
@@ -457,6 +477,7 @@ impl Loop {
             // The loop may be gone; then nobody needs the answer.
             let _ = answers.send((id, output)).await;
         });
+        None
     }
 
     fn order_bot(&self, task: Id, signal: Option<i32>) {
@@ -490,26 +511,26 @@ impl Loop {
         while let Ok(event) = self.parts.bot_events.try_recv() {
             let now = self.now();
             let effects = self.state.step(Input::Bot(event), now);
-            self.carry_out(durable(effects), Vec::new());
+            self.carry_out(durable(effects), Vec::new(), None);
         }
         loop {
             let mut changes = Vec::new();
             let input = tokio::select! {
                 biased;
                 batch = self.parts.batches.recv() => match batch {
-                    Some(batch) => take_batch(batch, &mut self.said, &mut changes),
+                    Some(batch) => batch.taken(&mut self.said, &mut changes),
                     None => break,
                 },
                 () = tokio::time::sleep_until(until) => break,
             };
             let now = self.now();
             let effects = input.map(|input| self.state.step(input, now)).unwrap_or_default();
-            self.carry_out(durable(effects), changes);
+            self.carry_out(durable(effects), changes, None);
         }
         for input in std::mem::take(&mut self.ready) {
             let now = self.now();
             let effects = self.state.step(input, now);
-            self.carry_out(durable(effects), Vec::new());
+            self.carry_out(durable(effects), Vec::new(), None);
         }
         loop {
             let answer = match answered.try_recv() {
@@ -521,11 +542,11 @@ impl Loop {
             let Some((task, output)) = answer else { break };
             let now = self.now();
             let effects = self.state.step(Input::Finished { task, output }, now);
-            self.carry_out(durable(effects), Vec::new());
+            self.carry_out(durable(effects), Vec::new(), None);
         }
         let now = self.now();
         let effects = self.state.last_words(now);
-        self.carry_out(effects, Vec::new());
+        self.carry_out(effects, Vec::new(), None);
     }
 }
 
@@ -559,12 +580,6 @@ fn note_bot(vitals: &Vitals, event: &BotEvent) {
         }
         BotEvent::RestartIn { .. } => vitals.bot_is(BotState::Waiting, None),
     }
-}
-
-fn take_batch(batch: Batch, said: &mut Said, changes: &mut Vec<Change>) -> Option<Input> {
-    changes.extend(batch.progress);
-    changes.extend(said.hear(batch.around));
-    (!batch.items.is_empty()).then_some(Input::Observed { source: batch.source, file: batch.file, items: batch.items })
 }
 
 /// With every source at its end only deadlines and answers are left.

@@ -72,7 +72,8 @@ impl Healer {
         variables: &[(String, String)],
     ) -> Step<(Option<Draft>, Evidence)> {
         let hold = self.hold(path.to_string())?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.is_root()) {
+        if let Some(parent) = path.parent().filter(RootPath::lacks_directory) {
+            launch::announced().await;
             parent.make_directories()?;
         }
         let part = path.beside(PART_SUFFIX)?;

@@ -22,6 +22,7 @@ mod url_source;
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -242,18 +243,46 @@ tokio::task_local! {
 /// How much longer than its limit brief work is waited for: it gives its own answer when it can.
 const OVERTIME: Duration = Duration::from_millis(500);
 
-/// Begins `work` on the caller's thread, where it may block for a moment, up to its first wait; `runtime` does the rest. To wake one of
-/// its threads takes longer than to hand a command over.
-pub fn start_here(work: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
-    let mut work = Box::pin(work);
-    let begun = {
-        let _there = runtime.enter();
+/// Work that was begun, but changed nothing yet: it goes on when it is written down what for.
+#[must_use = "work that is dropped ends"]
+pub struct Begun {
+    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    runtime: Handle,
+    here: bool,
+}
+
+impl Begun {
+    /// Begins `work` on this thread, where it may block for a moment, up to the first change that it makes or its first wait. To wake a
+    /// thread of `runtime` takes longer than to hand a command over.
+    pub fn here(work: impl Future<Output = ()> + Send + 'static, runtime: &Handle) -> Self {
+        let mut begun = Self { work: Some(Box::pin(work)), runtime: runtime.clone(), here: true };
+        launch::unannounced(|| begun.poll());
+        begun
+    }
+
+    /// Leaves `work` to `runtime`, all of it.
+    pub fn elsewhere(work: impl Future<Output = ()> + Send + 'static, runtime: &Handle) -> Self {
+        Self { work: Some(Box::pin(work)), runtime: runtime.clone(), here: false }
+    }
+
+    /// Goes on, up to its next wait where it began on this thread; `runtime` does the rest.
+    pub fn go_on(mut self) {
+        if self.here {
+            self.poll();
+        }
+        if let Some(work) = self.work {
+            drop(self.runtime.spawn(work));
+        }
+    }
+
+    fn poll(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        let _there = self.runtime.enter();
         // Whoever goes on with it asks once more, and is woken from then on.
         let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-        BRIEF.sync_scope((), || work.as_mut().poll(&mut nobody))
-    };
-    if begun.is_pending() {
-        drop(runtime.spawn(work));
+        if BRIEF.sync_scope((), || work.as_mut().poll(&mut nobody)).is_ready() {
+            self.work = None;
+        }
     }
 }
 

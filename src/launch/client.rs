@@ -1,11 +1,13 @@
 //! Is the agent's side of the launcher: starts it, asks it, waits for its answers, takes over what an earlier one runs. I/O.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -20,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::runs::{Runs, Standing};
-use super::wire::{Ended, MAX_MESSAGE, Request, Told};
+use super::wire::{Ended, MAX_MESSAGE, Request, Told, word_for};
 use crate::supervise::tree;
 use crate::vocab::Id;
 
@@ -80,6 +82,8 @@ struct Link {
     work: OwnedFd,
     /// Takes the tasks that are to end; tells how each ended.
     control: UnixDatagram,
+    /// Held from a command to the word that it may begin: no other stands between them.
+    turn: tokio::sync::Mutex<()>,
     waiting: Waiting,
 }
 
@@ -131,13 +135,39 @@ impl Drop for Adopted {
     }
 }
 
+tokio::task_local! {
+    /// Set while what is begun is not written down yet.
+    static UNANNOUNCED: ();
+}
+
+/// Does what may be begun, but may change nothing, before it is written down what for: what is polled in `work` waits in
+/// [`announced`], and goes on when it is polled again outside.
+pub fn unannounced<R>(work: impl FnOnce() -> R) -> R {
+    UNANNOUNCED.sync_scope((), work)
+}
+
+/// Waits until it is written down what this is for. Call it before anything is changed. Nobody is woken: who polled it goes on
+/// with it.
+pub async fn announced() {
+    let mut waits = UNANNOUNCED.try_with(|()| ()).is_ok();
+    poll_fn(|_| if std::mem::take(&mut waits) { Poll::Pending } else { Poll::Ready(()) }).await;
+}
+
 /// Sends without waiting.
 fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> Result<(), Errno> {
     send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).map(|_| ())
 }
 
 impl Link {
-    /// Hands a command over, and waits while the launcher has enough to do.
+    /// Hands a command over, and says that it may begin as soon as that is so. Dropped between the two, it does not begin.
+    async fn hand_over(&self, task: Id, command: &[u8]) -> io::Result<()> {
+        let _turn = self.turn.lock().await;
+        self.ask(command).await?;
+        announced().await;
+        self.ask(word_for(task).as_bytes()).await
+    }
+
+    /// Sends a message, and waits while the launcher has enough to do.
     async fn ask(&self, bytes: &[u8]) -> io::Result<()> {
         match send_now(&self.work, bytes) {
             Err(Errno::EAGAIN) => {
@@ -272,7 +302,7 @@ impl Launcher {
                 None => continue,
             }
             let mut begun = Begun { link: Arc::clone(&link), task: Some(task) };
-            match link.ask(ask).await {
+            match link.hand_over(task, ask).await {
                 Ok(()) => {
                     link.let_begin();
                     return Ok((begun, answer));
@@ -317,7 +347,15 @@ impl Launcher {
         // It may outlive whoever reads what we say.
         command.stdin(Stdio::from(its_control)).stdout(Stdio::from(its_work)).stderr(Stdio::null());
         let child = command.spawn()?;
-        Ok((Arc::new(Link { work, control, waiting: Mutex::new(Some(HashMap::new())) }), child))
+        Ok((
+            Arc::new(Link {
+                work,
+                control,
+                turn: tokio::sync::Mutex::new(()),
+                waiting: Mutex::new(Some(HashMap::new())),
+            }),
+            child,
+        ))
     }
 }
 

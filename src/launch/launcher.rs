@@ -251,6 +251,7 @@ impl Launcher {
         match became {
             Became::Taken { begin, unclaimed, run } => self.taken(&begin, unclaimed, run),
             Became::Known(task) => self.tell(&Told::Known(task)),
+            Became::Void(task) => drop(self.claims.held(task)),
             Became::AgentGone => self.work = None,
             Became::Lost => {}
         }

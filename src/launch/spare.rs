@@ -2,7 +2,7 @@
 //!
 //! To make a process takes a sixth of the time in which a command begins, and a launcher that is woken before `execve` is through
 //! takes the processor from it. So the process is made before it is needed: it receives the next command from the agent,
-//! claims it, and turns into it. What it does it says in a socket which the launcher does not read until it closes; that happens when
+//! claims it, waits for the word to begin, and turns into it. What it does it says in a socket which the launcher does not read until it closes; that happens when
 //! `execve` is through, or the process has ended without it.
 //!
 //! ```text
@@ -29,9 +29,12 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Run;
 use super::runs::{Claims, NotBegun, line};
-use super::wire::{Begin, MAX_MESSAGE, Order, Request};
+use super::wire::{Begin, MAX_MESSAGE, Order, Request, word_for};
 use crate::roots::{fork, give_back_memory, lend_memory};
 use crate::vocab::{Id, Rng};
+
+/// Longer than the word to begin, which is 26 bytes: of another message so much is looked at.
+const WORD: usize = 64;
 
 /// A process that waits for a command, as the launcher sees it.
 pub(super) struct Spare {
@@ -61,6 +64,8 @@ enum Says {
     Known,
     /// But it cannot claim it.
     Unclaimed(String),
+    /// But it is not to begin.
+    Void,
     /// But it cannot become the command.
     NotStarted(String),
     /// Nobody will ask for anything any more.
@@ -91,6 +96,8 @@ pub(super) enum Became {
     },
     /// Nothing: the task has a run already.
     Known(Id),
+    /// Nothing: the word to begin did not follow. It may hold a claim.
+    Void(Id),
     /// Nothing: the agent is gone.
     AgentGone,
     /// Nothing, and nobody knows why: it was killed.
@@ -143,6 +150,7 @@ impl Spare {
         let process = said.process;
         let became = match (said.begun, process) {
             (Some(begin), _) if said.known => Became::Known(begin.task),
+            (Some(begin), _) if said.void => Became::Void(begin.task),
             (Some(begin), Some(process)) => {
                 let limit = Duration::from_millis(begin.limit_ms);
                 let run = || Run::new(begin.task, limit, process, self.out, self.err);
@@ -162,6 +170,7 @@ struct Said {
     process: Option<Pid>,
     begun: Option<Begin>,
     known: bool,
+    void: bool,
     unclaimed: Option<String>,
     not_started: Option<String>,
     agent_gone: bool,
@@ -176,6 +185,7 @@ impl Said {
                 Says::Stands(number) => said.process = Some(Pid::from_raw(number)),
                 Says::Takes(begin) => said.begun = Some(begin),
                 Says::Known => said.known = true,
+                Says::Void => said.void = true,
                 Says::Unclaimed(why) => said.unclaimed = Some(why),
                 Says::NotStarted(why) => said.not_started = Some(why),
                 Says::AgentGone => said.agent_gone = true,
@@ -233,21 +243,19 @@ impl Post<'_> {
 
     /// Waits for a command and becomes it; comes back if it cannot.
     fn wait(&self, mut to_say: &UnixStream, message: &mut [u8]) -> io::Result<()> {
-        let work = self.work.as_raw_fd();
         // Left in the socket until it is said: should this process be killed meanwhile, the next one finds it.
         let got = loop {
-            match recv(work, message, MsgFlags::MSG_PEEK) {
-                Ok(0) => return say(to_say, &Says::AgentGone),
-                Ok(got) => break got,
-                // An agent that died with something unread is told once as an error, before what it still asked for.
-                Err(Errno::EINTR | Errno::ECONNRESET) => {}
-                Err(_) => return say(to_say, &Says::AgentGone),
+            match self.hear(message) {
+                None => return say(to_say, &Says::AgentGone),
+                // For a request that others took, and did not wait for it.
+                Some(got) if is_word(&message[..got]) => self.heard(),
+                Some(got) => break got,
             }
         };
         // Not our agent's language: it has no more to say to us.
         let Some(order) = Order::of(&message[..got]) else { return say(to_say, &Says::AgentGone) };
         to_say.write_all(&takes(&order))?;
-        let _ = recv(work, &mut [0], MsgFlags::MSG_DONTWAIT); // the rest of it goes too
+        self.heard();
         let known = self.running.contains(&order.task);
         match if known { Err(NotBegun::Known) } else { self.claims.take(order.task) } {
             Ok(()) => {}
@@ -255,8 +263,32 @@ impl Post<'_> {
             // A full disk of ours must not keep a repair back.
             Err(NotBegun::Unwritten(error)) => say(to_say, &Says::Unclaimed(error.to_string()))?,
         }
-        let error = command(&order).exec();
+        let mut command = command(&order);
+        let (word, mut next) = (word_for(order.task), [0; WORD]);
+        match self.hear(&mut next) {
+            Some(got) if next[..got] == *word.as_bytes() => self.heard(),
+            _ => return say(to_say, &Says::Void),
+        }
+        let error = command.exec();
         say(to_say, &Says::NotStarted(error.to_string()))
+    }
+
+    /// Waits for the agent's next message, which stays where it is. `None`: there is none any more.
+    fn hear(&self, message: &mut [u8]) -> Option<usize> {
+        loop {
+            match recv(self.work.as_raw_fd(), message, MsgFlags::MSG_PEEK) {
+                Ok(0) => return None,
+                Ok(got) => return Some(got),
+                // An agent that died with something unread is told once as an error, before what it still asked for.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Takes that message away, all of it.
+    fn heard(&self) {
+        let _ = recv(self.work.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
     }
 
     /// Does all that a command's turn needs, in vain: what is shared with the launcher until it is written to, or was not looked at
@@ -281,6 +313,11 @@ impl Post<'_> {
         }
         let _ = command(&order).exec();
     }
+}
+
+/// Whether this is [`word_for`] some task.
+fn is_word(message: &[u8]) -> bool {
+    std::str::from_utf8(message).ok().and_then(Id::parse).is_some()
 }
 
 fn say(mut to_say: &UnixStream, says: &Says) -> io::Result<()> {

@@ -1,7 +1,10 @@
 //! Says what agent and launcher tell each other and what is written down of a run. Pure.
 //!
-//! Two sockets: on one the agent hands a [`Request`] over and gets a byte when it is on its way; on the other it sends the [`Id`] of
-//! a task whose command is to be ended, and gets [`Told`], both as JSON.
+//! Two sockets: on one the agent hands a [`Request`] over, then says with [`word_for`] that it may begin, and gets a byte when it is on
+//! its way; on the other it sends the [`Id`] of a task whose command is to be ended, and gets [`Told`], both as JSON.
+//!
+//! Who is to become the command wakes up and makes itself ready while the agent still writes down what for. A request that its word does
+//! not follow is void.
 //!
 //! A request is the one message for which somebody waits. It goes as texts that each end with NUL, which no argument and no variable can
 //! hold: the task, what is to be written down of it ([`Begin`] as JSON), the directory, user and group, how many arguments, these, and
@@ -64,6 +67,12 @@ impl Request {
             && self.env.iter().all(|(name, value)| put(&[name, "=", value]));
         fine.then_some(message)
     }
+}
+
+/// The message by which a command that was handed over may begin. Never taken for a request: it has no NUL.
+#[must_use]
+pub fn word_for(task: Id) -> String {
+    task.to_string()
 }
 
 /// A request as it arrives: [`Request::to_message`] taken apart.

@@ -234,6 +234,13 @@ impl RootPath {
         }
     }
 
+    /// Whether [`RootPath::make_directories`] has something to do here, or fails.
+    #[must_use]
+    pub fn lacks_directory(&self) -> bool {
+        let there = |facts: Facts| facts.kind == FileKind::Directory && !is_unfinished(&facts);
+        !self.is_root() && !self.pin("look at").is_ok_and(|(_, facts)| there(facts))
+    }
+
     /// Makes the directory and its missing parents. Owner and mode are the policy's; what the policy leaves open
     /// is taken from the directory it is made in. Says how many were made.
     ///

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use logmedic::launch::wire::{How, MAX_MESSAGE, Request, Told};
+use logmedic::launch::Runs;
+use logmedic::launch::wire::{How, MAX_MESSAGE, Request, Told, word_for};
 use logmedic::vocab::{Id, Rng};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
@@ -282,10 +283,20 @@ impl Raw {
     }
 
     fn run(&self, task: Id, argv: &[&str]) {
+        self.hand_over(task, argv);
+        self.let_begin(task);
+    }
+
+    fn hand_over(&self, task: Id, argv: &[&str]) {
         let argv = argv.iter().map(|argument| (*argument).to_owned()).collect();
         let request =
             Request { task, argv, env: Vec::new(), cwd: None, user: None, limit_ms: 60_000, note: String::new() };
         send(self.work.as_raw_fd(), &request.to_message(0).unwrap(), MsgFlags::empty()).unwrap();
+    }
+
+    /// That it may begin.
+    fn let_begin(&self, task: Id) {
+        send(self.work.as_raw_fd(), word_for(task).as_bytes(), MsgFlags::empty()).unwrap();
     }
 
     fn told(&self) -> Told {
@@ -353,6 +364,33 @@ fn a3_a_task_is_begun_once_however_often_it_is_asked_for() {
     assert!(matches!(raw.ended(task(2)), How::NotStarted(why) if why.contains("No such file")));
     raw.run(task(3), &["/bin/sh", "-c", "kill -9 $$"]);
     assert_eq!(raw.ended(task(3)), How::Signal(9));
+}
+
+#[test]
+fn a3_a_command_that_was_handed_over_begins_with_its_own_word_alone() {
+    let raw = Raw::start(64);
+    let (runs, made) = (Runs::new(raw.dir.path().join("runs")), raw.dir.path().join("made"));
+    let touch = |number: u64| ["/usr/bin/touch".to_owned(), format!("{}{number}", made.display())];
+    let hand_over = |number: u64| raw.hand_over(task(number), &touch(number).each_ref().map(String::as_str));
+    let is_made = |number: u64| fs::exists(touch(number)[1].as_str()).unwrap();
+    hand_over(1);
+    until("the claim", || runs.look(task(1)));
+    // Void: another follows. That one begins, once its word is there; one for another task is none.
+    hand_over(2);
+    until("the claim of the next", || runs.look(task(2)).filter(|_| runs.look(task(1)).is_none()));
+    raw.let_begin(task(1));
+    hand_over(3);
+    raw.let_begin(task(3));
+    assert_eq!(raw.ended(task(3)), How::Code(0));
+    hand_over(2);
+    raw.let_begin(task(2));
+    assert_eq!(raw.ended(task(2)), How::Code(0));
+    assert_eq!([1, 2, 3].map(is_made), [false, true, true]);
+    // The agent dies before it says that one may begin.
+    hand_over(4);
+    until("the claim of the last", || runs.look(task(4)));
+    drop(raw);
+    assert!(runs.look(task(4)).is_none() && !is_made(4));
 }
 
 #[test]
