@@ -1,9 +1,9 @@
 //! Is a process that waits for a command and becomes it. I/O.
 //!
 //! To make a process takes a sixth of the time in which a command begins, and a launcher that is woken before `execve` is through
-//! takes the processor from it. So the process is made before it is needed: it receives the next command from the agent,
-//! claims it, waits for the word to begin, and turns into it. What it does it says in a socket which the launcher does not read until it closes; that happens when
-//! `execve` is through, or the process has ended without it.
+//! takes the processor from it. So the process is made before it is needed: it receives the next command from the agent, claims it,
+//! waits for the word to begin, and turns into it. What it does it says in a socket which the launcher does not read until it
+//! closes; that happens when `execve` is through, or the process has ended without it.
 //!
 //! ```text
 //! launcher ── fork ── host ── lends its memory ── spare ── execve ── command

@@ -368,8 +368,8 @@ fn a3_a_task_is_begun_once_however_often_it_is_asked_for() {
 
 #[test]
 fn a3_a_command_that_was_handed_over_begins_with_its_own_word_alone() {
-    let raw = Raw::start(64);
-    let (runs, made) = (Runs::new(raw.dir.path().join("runs")), raw.dir.path().join("made"));
+    let (raw, folder) = (Raw::start(64), tempfile::tempdir().unwrap());
+    let (runs, made) = (Runs::new(raw.dir.path().join("runs")), folder.path().join("made"));
     let touch = |number: u64| ["/usr/bin/touch".to_owned(), format!("{}{number}", made.display())];
     let hand_over = |number: u64| raw.hand_over(task(number), &touch(number).each_ref().map(String::as_str));
     let is_made = |number: u64| fs::exists(touch(number)[1].as_str()).unwrap();
@@ -390,7 +390,28 @@ fn a3_a_command_that_was_handed_over_begins_with_its_own_word_alone() {
     hand_over(4);
     until("the claim of the last", || runs.look(task(4)));
     drop(raw);
-    assert!(runs.look(task(4)).is_none() && !is_made(4));
+    assert!(!is_made(4));
+}
+
+#[test]
+fn a12_what_a_command_is_for_is_written_down_before_it_begins() {
+    let night = night("[retry]\nbase = '0s'\n", "cat ahead > seen.$LOGMEDIC_TASK");
+    let (ahead, seen) = (night.path("state/ahead"), night.path("seen"));
+    let script = night.text("fetch.sh").replace("ahead > seen", &format!("{} > {}", ahead.display(), seen.display()));
+    fs::write(night.path("fetch.sh"), script).unwrap();
+    let agent = night.start_reading();
+    for count in 1..=3 {
+        lost(&night, &format!("models/{count}.gz"));
+        until("the repair", || (of(&night.records(), "outcome").len() == count).then_some(()));
+    }
+    agent.stop();
+    let entries = fs::read_dir(night.path("")).unwrap().map(|entry| entry.unwrap().path());
+    let seen: Vec<PathBuf> = entries.filter(|path| path.file_stem().is_some_and(|stem| stem == "seen")).collect();
+    assert_eq!(seen.len(), 3);
+    for seen in seen {
+        let (task, announced) = (seen.extension().unwrap().to_str().unwrap(), fs::read(&seen).unwrap());
+        assert!(announced.windows(task.len()).any(|window| window == task.as_bytes()), "{task}");
+    }
 }
 
 #[test]
