@@ -54,7 +54,7 @@ struct Inner {
 }
 
 /// Tells whether a pattern matches, not where. Most that are asked do not match: they need no groups, and no search from
-/// behind for where a match begins, and cost a third of what all of it costs to compile and to keep.
+/// behind for where a match begins, so neither is compiled for them.
 #[derive(Debug)]
 struct Matcher {
     dfa: Arc<DFA>,

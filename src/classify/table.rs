@@ -10,7 +10,7 @@ use super::literal::{Literal, Reach};
 use super::pairs::Pairs;
 use super::scan::Find;
 
-/// So many entries whose texts stand in a part are asked about it without another look at that.
+/// So many entries whose texts stand in a part, and that are compiled, are asked about it without a look at its pairs of bytes.
 const FEW: usize = 3;
 
 /// Entries, and the texts by which they are found.
