@@ -93,6 +93,19 @@ impl Cursor<'_> {
         Some(number)
     }
 
+    /// A number of so many digits, nine at most. Times are read of every line: known at compile time, this is no loop.
+    fn exactly<const DIGITS: usize>(&mut self) -> Option<u32> {
+        let mut number = 0;
+        for digit in self.text.get(self.at..)?.first_chunk::<DIGITS>()? {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            number = number * 10 + u32::from(digit - b'0');
+        }
+        self.at += DIGITS;
+        Some(number)
+    }
+
     fn word(&mut self, among: &[&[u8; 3]]) -> Option<u32> {
         let three = self.text.get(self.at..self.at + 3)?;
         let place = among.iter().position(|name| name.eq_ignore_ascii_case(three))?;
@@ -128,11 +141,11 @@ impl Cursor<'_> {
 
     /// `2026-11-22 01:02:03,456`, `2026/11/22T01:02:03.456789+01:00`, …
     fn year_first(&mut self) -> Option<Stamp> {
-        let year = self.digits(4, 4)?;
+        let year = self.exactly::<4>()?;
         let sep = self.eat(b"-/.")?;
-        let month = self.digits(2, 2)?;
+        let month = self.exactly::<2>()?;
         self.eat(&[sep])?;
-        let day = self.digits(2, 2)?;
+        let day = self.exactly::<2>()?;
         self.eat(b"T _t")?;
         self.eat(b" ");
         let (second, micros) = self.clock()?;
@@ -148,9 +161,9 @@ impl Cursor<'_> {
 
     /// `11/22 01:02:03` (aria2)
     fn month_day(&mut self) -> Option<Stamp> {
-        let month = self.digits(2, 2)?;
+        let month = self.exactly::<2>()?;
         self.eat(b"/-")?;
-        let day = self.digits(2, 2)?;
+        let day = self.exactly::<2>()?;
         self.eat(b" ")?;
         let (second, micros) = self.clock()?;
         Stamp::dated(None, month, day, second, micros, None)
@@ -169,7 +182,7 @@ impl Cursor<'_> {
             }
         };
         self.eat(&[sep])?;
-        let year = self.digits(4, 4)?;
+        let year = self.exactly::<4>()?;
         self.eat(b",");
         self.eat(b": T")?;
         let (second, micros) = self.clock()?;
@@ -180,7 +193,7 @@ impl Cursor<'_> {
     /// `1795309323.456`, `1795309323456`
     fn epoch(&mut self) -> Option<Stamp> {
         let seconds = self.digits(9, 10).filter(|&s| s >= 946_684_800)?;
-        let micros = match self.digits(3, 3) {
+        let micros = match self.exactly::<3>() {
             Some(millis) => millis * 1000,
             None => self.fraction(),
         };
@@ -201,7 +214,7 @@ impl Cursor<'_> {
     fn glog(&mut self) -> Option<Stamp> {
         self.attempt(|c| {
             c.at += 1;
-            let day = c.digits(4, 4)?;
+            let day = c.exactly::<4>()?;
             c.eat(b" ")?;
             let (second, micros) = c.clock()?;
             Stamp::dated(None, day / 100, day % 100, second, micros, None)
@@ -225,18 +238,18 @@ impl Cursor<'_> {
         let (second, micros) = self.clock()?;
         let year = self.attempt(|c| {
             c.eat(b" ")?;
-            c.digits(4, 4).filter(|year| (1990..2200).contains(year))
+            c.exactly::<4>().filter(|year| (1990..2200).contains(year))
         });
         Stamp::dated(year, month, day, second, micros, None)
     }
 
     /// `01:02:03` with an optional fraction: seconds of the day and microseconds.
     fn clock(&mut self) -> Option<(u32, u32)> {
-        let hour = self.digits(2, 2).filter(|&h| h < 24)?;
+        let hour = self.exactly::<2>().filter(|&h| h < 24)?;
         self.eat(b":")?;
-        let minute = self.digits(2, 2).filter(|&m| m < 60)?;
+        let minute = self.exactly::<2>().filter(|&m| m < 60)?;
         self.eat(b":")?;
-        let second = self.digits(2, 2).filter(|&s| s <= 60)?;
+        let second = self.exactly::<2>().filter(|&s| s <= 60)?;
         Some((hour * 3600 + minute * 60 + second.min(59), self.fraction()))
     }
 
@@ -262,9 +275,9 @@ impl Cursor<'_> {
                 }
             }
             let sign = if c.eat(b"+-")? == b'-' { -1 } else { 1 };
-            let hours = c.digits(2, 2)?;
+            let hours = c.exactly::<2>()?;
             let colon = c.eat(b":").is_some();
-            let minutes = c.digits(2, 2);
+            let minutes = c.exactly::<2>();
             if minutes.is_none() && (spaced || colon) {
                 return None;
             }
