@@ -5,7 +5,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::literal::{Literal, Reach, begins_a_line, crosses_lines, near, required};
+use super::literal::{Literal, Reach, begins_a_line, crosses_lines, is_texts, near, required};
 use super::pairs::{self, Mark};
 
 /// How deep a pattern may nest: people need five.
@@ -35,6 +35,8 @@ pub(super) type First = [u64; 4];
 /// Where matches can begin, seen from a text they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begins {
+    /// With the text, and it ends with it: where that stands is a match.
+    There,
     /// A few bytes before the text.
     Near,
     /// At the start of the text's line.
@@ -55,6 +57,7 @@ impl Facts {
         let needs = required(&hir).map(|required| required.texts);
         let close = needs.as_ref().is_some_and(|needs| needs.iter().all(|(_, reach)| near(*reach)));
         let begins = match (close, begins_a_line(&hir) && !crosses_lines(&hir)) {
+            (true, _) if is_texts(&hir) => Begins::There,
             (true, _) => Begins::Near,
             (false, true) => Begins::Line,
             (false, false) => Begins::Anywhere,
@@ -149,6 +152,18 @@ fn states(hir: &Hir) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_is_no_more_than_its_texts_where_nothing_stands_around_them() {
+        let begins = |pattern: &str| Facts::of(pattern).unwrap().begins;
+        for pattern in ["disk full", "(?i)disk (?:is )?full", "(?:no|out of) (space) left", "disk (?i:full)|EN?OSPC"] {
+            assert_eq!(begins(pattern), Begins::There, "{pattern}");
+        }
+        for pattern in [r"\bENOSPC", "disk full$", r"disk full\d", "disk ful+", "disk[^ ]full", "disk full|a[^z]b full"]
+        {
+            assert_ne!(begins(pattern), Begins::There, "{pattern}");
+        }
+    }
 
     #[test]
     fn the_first_byte_is_known_where_a_pattern_stands_at_the_start() {

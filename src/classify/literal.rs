@@ -99,10 +99,14 @@ impl Literal {
     /// Whether it stands at this place of the text.
     #[inline]
     pub(super) fn is_at(&self, text: &[u8], at: usize) -> bool {
-        let length = self.len();
-        let Some(there) = text.get(at..at + length) else { return false };
-        let (bytes, fold) = (self.bytes(), &self.fold);
-        (0..length).all(|i| there[i] | fold[i] == bytes[i])
+        let Some(there) = text.get(at..at + self.len()) else { return false };
+        let (words, rest) = there.as_chunks::<8>();
+        let (own, own_rest) = self.bytes().as_chunks::<8>();
+        let (fold, fold_rest) = self.fold[..self.len()].as_chunks::<8>();
+        // Eight at once, since most that are asked about do stand there.
+        let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
+        (0..words.len()).all(|i| number(&words[i]) | number(&fold[i]) == number(&own[i]))
+            && (0..rest.len()).all(|i| rest[i] | fold_rest[i] == own_rest[i])
     }
 
     /// Followed by another; both together are no longer than [`MAX_TEXT`].
@@ -164,9 +168,15 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
     look(hir).required()
 }
 
+/// Whether a pattern is nothing but its texts: where one of those it [requires](required) stands, it matches.
+pub(super) fn is_texts(hir: &Hir) -> bool {
+    let seen = look(hir);
+    hir.properties().look_set().is_empty() && seen.exact.is_some() && seen.best.is_none()
+}
+
 /// What is known of a part of a pattern.
 struct Seen {
-    /// All texts it matches, when they are few.
+    /// All texts it matches, when they are few; what has to stand around them is not said.
     exact: Option<Vec<Literal>>,
     /// The best texts inside.
     best: Option<Required>,

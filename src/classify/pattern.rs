@@ -4,6 +4,7 @@
 //! are those of the rules in use. What could fail to compile is compiled at once, so that a mistake is told at the start.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -38,6 +39,9 @@ const BYTES_PER_STATE: usize = 10;
 /// A pattern that matched so often is compiled as a whole: where it is made of fixed texts that searches faster.
 const MAX_MATCHED: u32 = 16;
 
+/// A pattern that was left out so often by the pairs of bytes it needs is worth compiling: it is asked sooner than they are gathered.
+const MAX_LEFT_OUT: u32 = 16;
+
 /// How many places (or lines) of a pattern's texts are tried one by one before the whole part is searched once.
 const MAX_TRIES: usize = 4;
 
@@ -51,6 +55,8 @@ struct Inner {
     facts: Told,
     matcher: OnceLock<Option<Matcher>>,
     compiled: OnceLock<Option<Regex>>,
+    /// How often a text was left out for its pairs while it was not ready.
+    left_out: AtomicU32,
 }
 
 /// Tells whether a pattern matches, not where. Most that are asked do not match: they need no groups, and no search from
@@ -161,7 +167,13 @@ impl Pattern {
                 (text.to_owned().into(), Told::Read(Box::new(facts)), large)
             }
         };
-        let pattern = Self(Arc::new(Inner { text: kept, facts, matcher: OnceLock::new(), compiled: OnceLock::new() }));
+        let pattern = Self(Arc::new(Inner {
+            text: kept,
+            facts,
+            matcher: OnceLock::new(),
+            compiled: OnceLock::new(),
+            left_out: AtomicU32::new(0),
+        }));
         if large {
             let compiled = compile(text).map_err(Wrong)?;
             let _ = pattern.0.compiled.set(Some(compiled));
@@ -227,9 +239,12 @@ impl Pattern {
         text.first().is_some_and(|byte| first[usize::from(byte / 64)] >> (byte % 64) & 1 != 0)
     }
 
-    /// Whether it was asked before: then it is compiled.
+    /// Whether to ask it where its texts stand takes less than to gather the pairs of a text: it is compiled, or worth it.
     pub(super) fn is_ready(&self) -> bool {
-        self.0.matcher.get().is_some() || self.0.compiled.get().is_some()
+        self.begins() == Begins::There
+            || self.0.matcher.get().is_some()
+            || self.0.compiled.get().is_some()
+            || self.0.left_out.load(Ordering::Relaxed) >= MAX_LEFT_OUT
     }
 
     /// `false`: it cannot match a text with these pairs of bytes.
@@ -238,6 +253,11 @@ impl Pattern {
             Told::Built(known) => &WAYS[known.ways.0 as usize..known.ways.1 as usize],
             Told::Read(facts) => &facts.ways,
         })
+    }
+
+    /// Remembers that a text was left out for its pairs though it would have been asked soon had this been [ready](Self::is_ready).
+    pub(super) fn note_left_out(&self) {
+        self.0.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Compiled. `None` does not happen: [`Pattern::new`] compiled what could fail.
@@ -262,14 +282,20 @@ impl Pattern {
         self.regex().is_some_and(|regex| regex.is_match(input))
     }
 
-    /// The same, when all the texts that it needs are known to stand at `finds` (at which byte, behind how many).
-    pub(super) fn is_match_at(&self, text: &[u8], finds: impl ExactSizeIterator<Item = (usize, Reach)>) -> bool {
+    /// The same, when all the texts that it needs are known to stand at `finds`: from which byte to which, behind how many. The last may
+    /// end behind `text`.
+    pub(super) fn is_match_at(
+        &self,
+        text: &[u8],
+        mut finds: impl ExactSizeIterator<Item = (Range<usize>, Reach)>,
+    ) -> bool {
         let starts_at = |start: usize| self.matches(Input::new(text).range(start..).anchored(Anchored::Yes));
         match self.begins() {
+            Begins::There => finds.any(|(at, _)| at.end <= text.len()),
             Begins::Anywhere => self.is_match(text),
             Begins::Near if finds.len() > MAX_TRIES => self.is_match(text),
             Begins::Near => {
-                for (at, reach) in finds {
+                for (Range { start: at, .. }, reach) in finds {
                     let most = reach.most.unwrap_or(reach.least);
                     if at >= reach.least && (at.saturating_sub(most)..=at - reach.least).any(starts_at) {
                         return true;
@@ -279,7 +305,7 @@ impl Pattern {
             }
             Begins::Line => {
                 let (mut lines, mut line, mut end, mut looked) = (0, 0, 0, 0);
-                for (at, _) in finds {
+                for (Range { start: at, .. }, _) in finds {
                     // In the order of the text, so what is before the end is in the line of the find before.
                     let is_new = at >= end;
                     if is_new {
@@ -385,15 +411,19 @@ mod tests {
                 (r"^(?:a+|[^\n]*: )disk full$", Begins::Line),
                 (r"(?:a|: )disk full(?:$| a)", Begins::Near),
                 (r"a[^x]*disk full$", Begins::Anywhere),
+                (r"disk (?i:f)ul+|a: a", Begins::Near),
+                (r"(?:a|: )disk full|a: a", Begins::There),
             ] {
                 let pattern = Pattern::new(pattern).map_err(|wrong| wrong.0).unwrap();
                 prop_assert_eq!(pattern.begins(), begins);
                 let needs = pattern.needs().unwrap_or_default();
-                let mut finds: Vec<(usize, Reach)> = needs
+                let at = |need: &Literal, at: &usize| need.is_at(text.as_bytes(), *at);
+                let places = |need: &Literal| (0..text.len()).filter(|place| at(need, place)).collect::<Vec<_>>();
+                let mut finds: Vec<(Range<usize>, Reach)> = needs
                     .iter()
-                    .flat_map(|(need, reach)| (0..text.len()).filter(|&at| need.is_at(text.as_bytes(), at)).map(|at| (at, *reach)))
+                    .flat_map(|(need, reach)| places(need).into_iter().map(|at| (at..at + need.len(), *reach)))
                     .collect();
-                finds.sort_unstable_by_key(|(at, _)| *at);
+                finds.sort_unstable_by_key(|(at, _)| at.start);
                 let got = !finds.is_empty() && pattern.is_match_at(text.as_bytes(), finds.into_iter());
                 prop_assert_eq!(got, pattern.is_match(text.as_bytes()), "{} in {:?}", pattern.as_str(), text);
             }

@@ -35,6 +35,8 @@ struct Index {
 #[derive(Clone, Copy, Debug)]
 struct Use {
     entry: u32,
+    /// Of the text.
+    length: u32,
     reach: Reach,
 }
 
@@ -43,6 +45,7 @@ struct Use {
 struct Candidate {
     entry: u32,
     at: usize,
+    length: u32,
     reach: Reach,
 }
 
@@ -90,7 +93,10 @@ fn needed(entries: &[Entry]) -> Vec<(Literal, Use)> {
     let mut needed = Vec::new();
     for (entry, kept) in (0..).zip(entries) {
         let texts = kept.texts().unwrap_or_default();
-        needed.extend(texts.iter().map(|(text, reach)| (*text, Use { entry, reach: *reach })));
+        needed.extend(texts.iter().map(|(text, reach)| {
+            let length = text.len() as u32;
+            (*text, Use { entry, length, reach: *reach })
+        }));
     }
     // Stable: the entries of a text stay in their order.
     needed.sort_by_key(|(text, _)| *text);
@@ -148,6 +154,7 @@ impl Table {
             candidates.extend(uses.iter().map(|used| Candidate {
                 entry: used.entry,
                 at: find.at - base,
+                length: used.length,
                 reach: used.reach,
             }));
         }
@@ -170,8 +177,15 @@ impl Table {
                 At::Line => &of_line,
                 At::Message => &of_message,
             };
-            let allows = || entry.pattern.allowed_by(pairs.get_or_init(|| Pairs::of(entry.sees(part))));
-            entry.bar(part).is_none() && (is_found && few && entry.pattern.is_ready() || allows())
+            let soon = is_found && few;
+            let allows = || {
+                let allowed = entry.pattern.allowed_by(pairs.get_or_init(|| Pairs::of(entry.sees(part))));
+                if soon && !allowed {
+                    entry.pattern.note_left_out();
+                }
+                allowed
+            };
+            entry.bar(part).is_none() && (soon && entry.pattern.is_ready() || allows())
         };
         // Those before this entry, asked only now: most parts are claimed by nobody.
         let mut ignored = |before: u32, take: &mut dyn FnMut(&'t Entry) -> bool| {
@@ -245,6 +259,9 @@ fn claims(entry: &Entry, part: &Part<'_>, found: &[Candidate]) -> bool {
     let found = &found[first..];
     let last = found.partition_point(|candidate| candidate.at - skipped < text.len());
     let found = &found[..last];
-    !found.is_empty()
-        && entry.pattern.is_match_at(text, found.iter().map(|candidate| (candidate.at - skipped, candidate.reach)))
+    let places = found.iter().map(|&Candidate { at, length, reach, .. }| {
+        let at = at - skipped;
+        (at..at + length as usize, reach)
+    });
+    !found.is_empty() && entry.pattern.is_match_at(text, places)
 }
