@@ -108,12 +108,12 @@ impl Drop for Inner {
 }
 
 /// Ends the run when nobody waits for it any more.
-struct Begun {
+struct Awaited {
     link: Arc<Link>,
     task: Option<Id>,
 }
 
-impl Drop for Begun {
+impl Drop for Awaited {
     fn drop(&mut self) {
         let Some(task) = self.task else { return };
         if let Some(waiting) = self.link.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
@@ -246,9 +246,9 @@ impl Launcher {
         if ask.len() > MAX_MESSAGE {
             return Err(Error::TooLong(ask.len()));
         }
-        let (mut begun, answer) = self.send(task, &ask).await?;
+        let (mut awaited, answer) = self.send(task, &ask).await?;
         let told = answer.await;
-        begun.task = None;
+        awaited.task = None;
         match told {
             Ok(Told::Ended { ended, unrecorded, .. }) => {
                 if let Some(why) = unrecorded {
@@ -292,7 +292,7 @@ impl Launcher {
     }
 
     /// Hands it to a launcher; one that is gone is replaced.
-    async fn send(&self, task: Id, ask: &[u8]) -> Result<(Begun, oneshot::Receiver<Told>), Error> {
+    async fn send(&self, task: Id, ask: &[u8]) -> Result<(Awaited, oneshot::Receiver<Told>), Error> {
         let mut last = io::ErrorKind::BrokenPipe.into();
         for _ in 0..2 {
             let link = self.link()?;
@@ -301,16 +301,16 @@ impl Launcher {
                 Some(waiting) => drop(waiting.insert(task, sender)),
                 None => continue,
             }
-            let mut begun = Begun { link: Arc::clone(&link), task: Some(task) };
+            let mut awaited = Awaited { link: Arc::clone(&link), task: Some(task) };
             match link.hand_over(task, ask).await {
                 Ok(()) => {
                     link.let_begin();
-                    return Ok((begun, answer));
+                    return Ok((awaited, answer));
                 }
                 Err(error) => last = error,
             }
             // Nothing was handed over: there is nothing to end.
-            begun.task = None;
+            awaited.task = None;
             if last.raw_os_error() == Some(libc::EMSGSIZE) {
                 return Err(Error::TooLong(ask.len()));
             }
