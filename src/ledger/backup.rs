@@ -168,7 +168,7 @@ pub fn owe(dir: &Path, notice: &Notice) -> Result<(), Error> {
     let write = || -> rusqlite::Result<()> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(&path, flags)?;
-        db.busy_timeout(schema::BUSY)?;
+        schema::set_up(&db)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         outbox::put(&tx, notice)?;
         tx.commit()

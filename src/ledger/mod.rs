@@ -127,7 +127,7 @@ impl Ledger {
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(fail)?;
-        reader.busy_timeout(schema::BUSY).map_err(fail)?;
+        schema::set_up(&reader).map_err(fail)?;
         let writer = Arc::new(Mutex::new(Writer { connection, force: None }));
         let commits = watch::Sender::new(0);
         let (path, reader) = (Arc::new(path), Arc::new(Mutex::new(reader)));
@@ -217,7 +217,7 @@ impl Ledger {
         let fail = |source| Error::Sqlite { path: path.clone(), source };
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(fail)?;
-        connection.busy_timeout(schema::BUSY).map_err(fail)?;
+        schema::set_up(&connection).map_err(fail)?;
         Ok(connection)
     }
 

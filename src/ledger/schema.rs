@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::Error;
 
 /// How long a reader or writer waits for the other; far above any transaction here.
-pub(super) const BUSY: Duration = Duration::from_secs(10);
+const BUSY: Duration = Duration::from_secs(10);
 
 /// One step a format. The first makes a new database; each later one changes the one before.
 const STEPS: &[&str] = &[
@@ -35,11 +36,19 @@ pub(super) fn known() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
 }
 
+/// Sets up what every connection needs, whether it writes or only looks.
+pub(super) fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else a statement with `seq > ?1` is compiled again for each new value, in case statistics (`ANALYZE`) should make another plan
+    // better for it; there are none. See "Query Planner Stability Guarantee", https://www.sqlite.org/queryplanner-ng.html#qpstab.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 /// Sets the database up and migrates it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Sqlite { path: path.into(), source };
-    connection.busy_timeout(BUSY).map_err(fail)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    set_up(connection).map_err(fail)?;
     // FULL until a transaction says otherwise ([`super::Force`]). WAL keeps readers apart.
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
