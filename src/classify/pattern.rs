@@ -401,6 +401,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_text_that_ends_behind_what_is_asked_about_is_no_match() {
+        let pattern = Pattern::new("disk full ").map_err(|wrong| wrong.0).unwrap();
+        assert_eq!(pattern.begins(), Begins::There);
+        let reach = pattern.needs().unwrap_or_default()[0].1;
+        let log = b"a: disk full ";
+        for (text, is_match) in [(&log[..], true), (log.trim_ascii_end(), false)] {
+            assert_eq!(pattern.is_match_at(text, [(3..13, reach)].into_iter()), is_match);
+            assert_eq!(pattern.is_match(text), is_match);
+        }
+    }
+
     proptest! {
         #[test]
         fn a5_a_text_in_one_place_or_in_many_is_asked_about_as_by_searching_all(
