@@ -17,7 +17,7 @@ const TAG: usize = 40;
 pub(super) enum Kind {
     /// A logger wrote its head: a time, or `LEVEL:name:`. Lines without one belong to it.
     Head,
-    /// Starts an event, but says nothing of the lines after it: `ERROR: …`, `[download] …`.
+    /// Starts an event, but says nothing of the lines after it: `ERROR: …`, `[download] …`, `Exception in thread …`.
     Start,
     /// Nothing or white space.
     Blank,
@@ -92,6 +92,10 @@ fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
         b'C' if body.starts_with("Cannot write to ‘".as_bytes()) => Kind::Start,
         b'C' if body.starts_with(b"Cannot write to '") => Kind::Start,
         b'C' if body.starts_with(b"Caused by:") || body.starts_with(b"Current thread 0x") => Kind::Cause,
+        // What Python, the JVM and .NET say of their end is no part of what a logger wrote before, as whose lines it may look.
+        b'E' if body.starts_with(b"Exception in thread ") => Kind::Start,
+        b'F' if body.starts_with(b"Fatal Python error: ") => Kind::Start,
+        b'U' if body.starts_with(b"Unhandled exception. ") => Kind::Start,
         b'p' if body.starts_with(b"panic: ") => Kind::Go,
         b'f' if body.starts_with(b"fatal error: ") => Kind::Go,
         b'g' if body.starts_with(b"goroutine ") && body.contains(&b'[') => Kind::Go,

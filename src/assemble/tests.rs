@@ -94,6 +94,20 @@ fn a4_a_stamped_head_takes_what_is_unmarked_and_a_plain_one_does_not() {
 }
 
 #[test]
+fn a4_a_process_that_dies_is_no_part_of_the_line_before_it() {
+    let line = "2026-11-22 01:02:03 - x - INFO - fine\n";
+    for dies in [
+        "Exception in thread \"a-2\" java.lang.OutOfMemoryError: Java heap space\n\tat a.b(C.java:1)\n",
+        "Exception in thread Thread-3 (work):\nTraceback (most recent call last):\n  File \"a.py\", line 1\nOSError: x\n",
+        "Fatal Python error: Segmentation fault\n\nCurrent thread 0x0 (most recent call first):\n  File \"a.py\", line 1\n",
+        "Unhandled exception. System.IO.IOException: x\n   at A.B() in ./A.cs:line 1\n",
+    ] {
+        let lines = u32::try_from(dies.lines().count()).unwrap();
+        assert_eq!(shape(&format!("{line}{dies}{line}")), [1, lines, 1], "{dies}");
+    }
+}
+
+#[test]
 fn a4_exceptions_of_dotnet_belong_to_the_line_before_them() {
     let stack = "[v4.0.10.2544] System.IO.IOException: x
  ---> System.Net.Sockets.SocketException (110): y
