@@ -92,10 +92,7 @@ fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
         b'C' if body.starts_with("Cannot write to ‘".as_bytes()) => Kind::Start,
         b'C' if body.starts_with(b"Cannot write to '") => Kind::Start,
         b'C' if body.starts_with(b"Caused by:") || body.starts_with(b"Current thread 0x") => Kind::Cause,
-        // What Python, the JVM and .NET say of their end is no part of what a logger wrote before, as whose lines it may look.
-        b'E' if body.starts_with(b"Exception in thread ") => Kind::Start,
-        b'F' if body.starts_with(b"Fatal Python error: ") => Kind::Start,
-        b'U' if body.starts_with(b"Unhandled exception. ") => Kind::Start,
+        _ if tells_of_death(body) => Kind::Start,
         b'p' if body.starts_with(b"panic: ") => Kind::Go,
         b'f' if body.starts_with(b"fatal error: ") => Kind::Go,
         b'g' if body.starts_with(b"goroutine ") && body.contains(&b'[') => Kind::Go,
@@ -106,6 +103,43 @@ fn look(body: &[u8]) -> (Kind, Option<Stamp>) {
         _ => Kind::Other,
     };
     (kind, None)
+}
+
+/// What Python, the JVM, .NET, C++, Ruby and shells say of a process or thread that dies. It is no part of what a logger wrote before,
+/// as whose lines it may look.
+fn tells_of_death(body: &[u8]) -> bool {
+    const BEGINS: [&[u8]; 5] = [
+        b"Exception in thread ",
+        b"Fatal Python error: ",
+        b"Segmentation fault",
+        b"Unhandled exception. ",
+        b"terminate called ",
+    ];
+    const LINES: [&[u8]; 3] = [b"Aborted", b"Aborted (core dumped)", b"Killed"];
+    BEGINS.iter().any(|begin| body.starts_with(begin))
+        || LINES.contains(&body)
+        || is_uncaught_of_ruby(body)
+        || is_ended_under_shell(body)
+}
+
+/// `/app/run.sh: line 12:  4242 Aborted                 (core dumped) ./bot`
+fn is_ended_under_shell(body: &[u8]) -> bool {
+    const HOW: [&[u8]; 5] = [b"Aborted ", b"Bus error ", b"Illegal instruction ", b"Killed ", b"Segmentation fault "];
+    let Some(at) = memchr::memmem::find(body, b": line ") else { return false };
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = &body[at + b": line ".len()..];
+    let Some(rest) = rest[digits(rest)..].strip_prefix(b": ") else { return false };
+    let process = rest.trim_ascii_start();
+    let how = process[digits(process)..].trim_ascii_start();
+    HOW.iter().any(|word| how.starts_with(word))
+}
+
+/// `/app/bot.rb:31:in 'fetch': words (IOError)`; a line of its backtrace has no words.
+fn is_uncaught_of_ruby(body: &[u8]) -> bool {
+    let place = body.split(|byte| *byte == b' ').next().unwrap_or_default();
+    place.ends_with(b":in")
+        && memchr::memmem::find(place, b".rb:").is_some()
+        && memchr::memmem::find(&body[place.len()..], b"': ").is_some()
 }
 
 /// Upper-case words that begin a line of a logger, lower-case ones with a colon, and programs that name themselves.
@@ -131,13 +165,13 @@ fn level(body: &[u8]) -> Kind {
     }
 }
 
-/// A time that follows a level: `ERROR 2026-11-22 01:02:03`, `WARNING: 2026-…`.
+/// A time that follows a level: `ERROR 2026-11-22 01:02:03`, `WARNING: 2026-…`, Ruby's `E, [2026-…`.
 fn leveled_stamp(body: &[u8]) -> Option<Stamp> {
     if !body[0].is_ascii_uppercase() {
         return None;
     }
     let word = body.iter().take(9).take_while(|b| b.is_ascii_uppercase()).count();
-    let gap = body[word..].iter().take(8).take_while(|b| matches!(b, b' ' | b':' | b'|' | b'\t' | b'-')).count();
+    let gap = body[word..].iter().take(8).take_while(|b| b" :|\t-,".contains(b)).count();
     if word == 0 || gap == 0 {
         return None;
     }

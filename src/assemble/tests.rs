@@ -101,10 +101,19 @@ fn a4_a_process_that_dies_is_no_part_of_the_line_before_it() {
         "Exception in thread Thread-3 (work):\nTraceback (most recent call last):\n  File \"a.py\", line 1\nOSError: x\n",
         "Fatal Python error: Segmentation fault\n\nCurrent thread 0x0 (most recent call first):\n  File \"a.py\", line 1\n",
         "Unhandled exception. System.IO.IOException: x\n   at A.B() in ./A.cs:line 1\n",
+        "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n",
+        "Segmentation fault (core dumped)\n",
+        "Killed\n",
+        "/app/run.sh: line 12:  4242 Aborted                 (core dumped) ./bot\n",
+        "/app/bot.rb:31:in `f': full (Errno::ENOSPC)\n\tfrom /app/bot.rb:40:in `<main>'\n",
     ] {
         let lines = u32::try_from(dies.lines().count()).unwrap();
         assert_eq!(shape(&format!("{line}{dies}{line}")), [1, lines, 1], "{dies}");
     }
+    // Ruby's own logger, with the backtrace of what was rescued.
+    let backtrace =
+        "E, [2026-11-22T01:02:03.1 #7] ERROR -- : full\n/app/bot.rb:31:in `f'\n/app/bot.rb:40:in `<main>'\n";
+    assert_eq!(shape(backtrace), [3]);
 }
 
 #[test]
