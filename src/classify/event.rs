@@ -362,17 +362,29 @@ pub(super) fn error_texts() -> Vec<Literal> {
     let mut texts = exact(&[
         "ERR", "CRIT", "FATA", "SEVERE", "PANIC", "ALERT", "EMERG", "FTL", "PANI[", "(E)", "(C)", "[E ", "[C ",
     ]);
-    texts.extend(exact(&["\"level", "\"severity", "\"lvl", "\"@l", "\"Level", "\"log", "0][t ", "1][t "]));
-    texts.extend(exact(&["Error ", "Fatal ", " panicked at ", "Traceback (most recent", "Caused by: "]));
-    for before in ["[", "(", "<", "=", "=\"", "|", "| "] {
-        let words = ["err", "crit", "fatal", "panic"];
-        texts.extend(words.map(|word| Literal::any_case(format!("{before}{word}").as_bytes())));
+    let mut any_case = |text: &str| texts.push(Literal::any_case(text.as_bytes()));
+    for before in ["[", "(", "<", "=", "=\"", "|", "| ", "#"] {
+        ["err", "crit", "fatal", "panic"].iter().for_each(|word| any_case(&format!("{before}{word}")));
+    }
+    for before in ["=", "=\""] {
+        ["severe", "alert", "emerg", "ftl", "fata"].iter().for_each(|word| any_case(&format!("{before}{word}")));
     }
     for word in ["error", "fatal", "panic", "critical", "exception"] {
-        for end in [":", "!", "[", " :", " !", " ["] {
-            texts.push(Literal::any_case(format!("{word}{end}").as_bytes()));
-        }
+        [":", "!", "[", " :", " !", " ["].iter().for_each(|end| any_case(&format!("{word}{end}")));
     }
+    texts.extend(exact(&[
+        "\"level",
+        "\"severity",
+        "\"lvl",
+        "\"@l",
+        "\"Level",
+        "\"log",
+        "\"PRIORITY",
+        "0][t ",
+        "1][t ",
+    ]));
+    texts.extend(exact(&["Error ", "Err ", "Critical ", "Crit ", "Fatal ", "Panic ", " E/", " F/"]));
+    texts.extend(exact(&[" panicked at ", "Traceback (most recent", "Caused by: "]));
     texts
 }
 

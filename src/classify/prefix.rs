@@ -10,8 +10,12 @@ mod words;
 
 use super::event::Level;
 use crate::assemble::{carried_by, priority, supervisor_prefix, syslog_header};
+#[cfg(test)]
+pub(super) use fields::LEVEL_KEYS;
 use fields::fields;
 pub(super) use fields::{CAUSE_KEYS, MESSAGE_KEYS, Object, string_end};
+#[cfg(test)]
+pub(super) use level::ERROR_WORDS;
 pub(super) use level::level_word;
 use level::{Around, Found, level, level_end};
 use time::stamp;
@@ -132,7 +136,7 @@ fn stamped(text: &[u8]) -> Option<Head> {
     if let Some(length) = service(text, &text[at..]) {
         return Some(Head { length: at + length, level: None, more: true });
     }
-    if let Some((length, level)) = logcat(&text[at..]) {
+    if let Some((length, level)) = logcat(&text[at..]).filter(|_| text[..at].ends_with(b" ")) {
         return Some(Head { length: at + length, level: Some(level), more: false });
     }
     if let Some(length) = caller(&text[at..]) {

@@ -19,20 +19,22 @@ pub(super) fn fields(text: &[u8]) -> Option<Head> {
     }
 }
 
+/// The fields in which loggers put their level. Each must be named in `event::error_texts`.
+pub(in crate::classify) const LEVEL_KEYS: [&[u8]; 10] = [
+    b"level",
+    b"levelname",
+    b"severity",
+    b"lvl",
+    b"@l",
+    b"Level",
+    b"log.level",
+    b"loglevel",
+    b"log_level",
+    b"PRIORITY",
+];
+
 fn is_level(key: &[u8]) -> bool {
-    const KEYS: [&[u8]; 10] = [
-        b"level",
-        b"levelname",
-        b"severity",
-        b"lvl",
-        b"@l",
-        b"Level",
-        b"log.level",
-        b"loglevel",
-        b"log_level",
-        b"PRIORITY",
-    ];
-    KEYS.contains(&key)
+    LEVEL_KEYS.contains(&key)
 }
 
 /// The same in pairs, where `at` is the level of Heroku and of Python's logfmter.

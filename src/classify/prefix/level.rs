@@ -28,24 +28,27 @@ pub(super) struct Found {
     pub(super) aligned: bool,
 }
 
+/// Words that loggers write for an error. Each must be named in `event::error_texts`, in every place where it is believed.
+pub(in crate::classify) const ERROR_WORDS: [&[u8]; 13] = [
+    b"error",
+    b"err",
+    b"critical",
+    b"crit",
+    b"fatal",
+    b"severe",
+    b"panic",
+    b"alert",
+    b"emerg",
+    b"emergency",
+    b"ftl",
+    b"erro",
+    b"fata",
+];
+
 /// How loud a word is that loggers write; `None` for other words.
 pub(in crate::classify) fn level_word(word: &[u8]) -> Option<Level> {
     let is = |words: &[&[u8]]| words.iter().any(|w| w.eq_ignore_ascii_case(word));
-    if is(&[
-        b"error",
-        b"err",
-        b"critical",
-        b"crit",
-        b"fatal",
-        b"severe",
-        b"panic",
-        b"alert",
-        b"emerg",
-        b"emergency",
-        b"ftl",
-        b"erro",
-        b"fata",
-    ]) {
+    if is(&ERROR_WORDS) {
         Some(Level::Error)
     } else if is(&[b"warning", b"warn", b"wrn"]) {
         Some(Level::Warning)
@@ -58,8 +61,7 @@ pub(in crate::classify) fn level_word(word: &[u8]) -> Option<Level> {
     }
 }
 
-/// The same for words outside of fields: the rare ones must be in capitals. Whatever is an error here must be named in
-/// `event::error_texts`.
+/// The same for words outside of fields: the rare ones must be in capitals.
 fn loud_word(word: &[u8]) -> Option<Level> {
     let common = [&b"error"[..], b"err", b"critical", b"crit", b"fatal", b"panic"];
     level_word(word).filter(|level| {
@@ -146,7 +148,7 @@ fn boxed_level(text: &[u8], around: Around) -> Option<Found> {
     let start = named.map_or(1 + spaces(&text[1..]), |at| 1 + at + 1);
     let word = letters(&text[start..], 12);
     let mut end = start + word;
-    let letter = word == 1 && close == b')';
+    let letter = word == 1 && start == 1 && text[0] == b'(' && text.get(end) == Some(&close);
     let level = match &text[start..end] {
         [b'C' | b'E'] if letter => Level::Error,
         [b'W'] if letter => Level::Warning,
