@@ -165,8 +165,13 @@ fn level(body: &[u8]) -> Kind {
     }
 }
 
-/// A time that follows a level: `ERROR 2026-11-22 01:02:03`, `WARNING: 2026-…`, Ruby's `E, [2026-…`.
+/// A time that follows a level: `ERROR 2026-11-22 01:02:03`, `WARNING: 2026-…`, Ruby's `E, [2026-…`, qBittorrent's `(W) 2026-…`.
 fn leveled_stamp(body: &[u8]) -> Option<Stamp> {
+    if let [b'(', level, b')', b' ', rest @ ..] = body
+        && level.is_ascii_uppercase()
+    {
+        return Stamp::parse(rest).map(|(stamp, _)| stamp);
+    }
     if !body[0].is_ascii_uppercase() {
         return None;
     }

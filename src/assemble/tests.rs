@@ -204,6 +204,18 @@ fn a4_what_waits_can_be_seen_and_taken_without_the_unfinished_line() {
     assert_eq!(assembler.finish(), None);
 }
 
+#[test]
+fn a4_a_letter_for_the_level_before_the_time_begins_an_event() {
+    let log = b"2026-11-22 01:02:03 post INFO: x\n(N) 2026-11-22T01:02:04 - y\n(W) 2026-11-22T01:02:05 - z\n(C) 2026 somebody\n";
+    let mut assembler = Assembler::new(Limits::default(), 0);
+    let mut out = Vec::new();
+    assembler.push(log, &mut out);
+    out.extend(assembler.finish());
+    let texts: Vec<_> = out.iter().map(|event| String::from_utf8_lossy(&event.text).into_owned()).collect();
+    let last = "(W) 2026-11-22T01:02:05 - z\n(C) 2026 somebody";
+    assert_eq!(texts, ["2026-11-22 01:02:03 post INFO: x", "(N) 2026-11-22T01:02:04 - y", last]);
+}
+
 fn line() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(b"2026-11-22 01:02:03 ERROR x:".to_vec()),

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::literal::Literal;
+use super::named;
 use super::plain::{Plain, plain};
 use super::prefix::{Prefix, is_tool, level_word, prefix};
 use super::said::Said;
@@ -107,11 +108,14 @@ pub(super) struct Part<'a> {
     pub(super) line: &'a [u8],
     /// Time, logger and level; found out when it matters, which is seldom.
     prefix: OnceCell<Prefix>,
+    /// Whether it names an error; found out when a rule wants a louder line, which is more seldom.
+    names_error: OnceCell<bool>,
 }
 
 impl<'a> Part<'a> {
     pub(super) fn new(place: Place, line: &'a [u8]) -> Self {
-        Self { place, line: &line[..line.len().min(MAX_PART)], prefix: OnceCell::new() }
+        let line = &line[..line.len().min(MAX_PART)];
+        Self { place, line, prefix: OnceCell::new(), names_error: OnceCell::new() }
     }
 
     /// A single line without colours, as it stands in the log.
@@ -123,7 +127,8 @@ impl<'a> Part<'a> {
     pub(super) fn said(place: Place, said: &'a Said) -> Self {
         let part = Self::new(place, &said.text);
         let Prefix { length, level } = prefix(part.line);
-        Self { prefix: Prefix { length, level: level.or(said.level) }.into(), ..part }
+        let names_error = if said.is_message { OnceCell::new() } else { true.into() };
+        Self { prefix: Prefix { length, level: level.or(said.level) }.into(), names_error, ..part }
     }
 
     fn prefix(&self) -> Prefix {
@@ -142,6 +147,12 @@ impl<'a> Part<'a> {
     /// The level the program wrote; an exception is as loud as an error. `None`: it wrote none.
     pub(super) fn level(&self) -> Option<Level> {
         self.prefix().level
+    }
+
+    /// Whether an error stands in it in a form that programs write and people do not, whatever the level: a field for the cause,
+    /// an exception by its whole name, what a system call gave back.
+    pub(super) fn names_error(&self) -> bool {
+        *self.names_error.get_or_init(|| named::names_error(self.message()))
     }
 }
 

@@ -150,7 +150,8 @@ impl Entry {
         }
         if self.level.is_some() || self.loudest.is_some() {
             let is = part.level();
-            if self.level.zip(is).is_some_and(|(least, is)| is < least) {
+            let too_quiet = |least: Level| least > Level::Warning || !part.names_error();
+            if self.level.zip(is).is_some_and(|(least, is)| is < least && too_quiet(least)) {
                 return Some("the program wrote the line at a lower level than its `level`");
             }
             if self.loudest.zip(is).is_some_and(|(most, is)| is > most) {

@@ -18,6 +18,7 @@ mod fragments;
 mod groups;
 mod healthy;
 mod literal;
+mod named;
 mod packs;
 mod pairs;
 mod pattern;

@@ -212,10 +212,23 @@ impl Rules {
     }
 
     /// The same, asking every pattern about every part.
+    pub(super) fn winner_slowly<'t, 'a>(&'t self, plain: &'a Plain<'_>) -> Option<(&'t Entry, Part<'a>)> {
+        self.winner_by(plain, |part, take| self.rules.matching_slowly(part, take))
+    }
+
+    /// The same, an ignore too that no rule gave a reason to ask.
     pub(super) fn winner_plainly<'t, 'a>(&'t self, plain: &'a Plain<'_>) -> Option<(&'t Entry, Part<'a>)> {
-        let won = first(event::parts(plain), |part, take| self.rules.matching_plainly(part, take))?;
+        self.winner_by(plain, |part, take| self.rules.matching_plainly(part, take))
+    }
+
+    fn winner_by<'t, 'a>(
+        &'t self,
+        plain: &'a Plain<'_>,
+        matching: impl Fn(&Part<'_>, &mut dyn FnMut(&'t Entry) -> bool),
+    ) -> Option<(&'t Entry, Part<'a>)> {
+        let won = first(event::parts(plain), |part, take| matching(part, take))?;
         let told = event::told(plain).and_then(|told| {
-            let ignore = spoken(&told, |take| self.rules.matching_plainly(&told, take))?;
+            let ignore = spoken(&told, |take| matching(&told, take))?;
             Some((ignore, told))
         });
         told.or(Some(won))

@@ -18,7 +18,7 @@ use regex_syntax::hir::{Class as HirClass, Hir, HirKind};
 
 use super::Rules;
 use super::captures::NAMES;
-use super::file::{Entry, Kind, hint};
+use super::file::{Kind, hint};
 use super::plain::plain;
 use crate::vocab::Captures;
 
@@ -143,18 +143,19 @@ impl Check<'_> {
         self.report.samples += 1;
         let found = self.rules.claim(text.as_bytes());
         // The quick way and the plain one must agree, on whatever rules and samples.
-        let plain = self.rules.claimed_plainly(text.as_bytes());
+        let plain_text = plain(text.as_bytes());
         let quick = found.as_ref().map(|hit| hit.rule.as_str());
-        if plain.filter(|entry| entry.kind != Kind::Ignore).map(|entry| entry.id.as_str()) != quick {
+        let slow = self.rules.winner_slowly(&plain_text).filter(|(entry, _)| entry.kind != Kind::Ignore);
+        let slow = slow.as_ref().map(|(entry, _)| entry.id.as_str());
+        if slow != quick {
             self.fail(
                 line,
-                format!("claimed by {quick:?}, but asking every pattern gives another: a defect of logmedic"),
+                format!("claimed by {quick:?}, but asking every pattern gives {slow:?}: a defect of logmedic"),
             );
         }
         let signal = self.rules.signal(text.as_bytes());
-        if let Some(ignore) = plain.filter(|entry| entry.kind == Kind::Ignore) {
-            self.hit.insert(ignore.id.clone());
-        }
+        let ignore = self.rules.winner_plainly(&plain_text).filter(|(entry, _)| entry.kind == Kind::Ignore);
+        self.hit.extend(ignore.map(|(entry, _)| entry.id.clone()));
         self.hit.extend(found.iter().map(|hit| hit.rule.clone()));
         self.hit.extend(signal.iter().map(|signal| signal.rule.clone()));
         let rule = found.as_ref().map(|hit| hit.rule.clone());
@@ -179,14 +180,6 @@ impl Check<'_> {
         if got != want.captures {
             self.fail(line, format!("captured {got:?}, expected {:?}", want.captures));
         }
-    }
-}
-
-impl Rules {
-    /// The entry that claims the event, an `[[ignore]]` too.
-    fn claimed_plainly(&self, text: &[u8]) -> Option<&Entry> {
-        let plain = plain(text);
-        self.winner_plainly(&plain).map(|(entry, _)| entry)
     }
 }
 

@@ -242,6 +242,23 @@ impl Table {
             }
         }
     }
+
+    /// Hands over what [`Self::matching`] does, and finds it by asking every pattern.
+    pub(super) fn matching_slowly<'t>(&'t self, part: &Part<'_>, take: &mut dyn FnMut(&'t Entry) -> bool) {
+        let whole = matches!(part.place, Place::Whole | Place::Said);
+        let mut late = Vec::new();
+        for (number, entry) in (0_u32..).zip(self.entries.iter()) {
+            if entry.bar(part).is_some() || !entry.pattern.is_match(entry.sees(part)) {
+                continue;
+            }
+            late.push(entry);
+            // An ignore without a text counts only where a rule behind it claims.
+            let waits = whole && self.slow_ignores.contains(&number);
+            if !waits && !late.drain(..).all(&mut *take) {
+                return;
+            }
+        }
+    }
 }
 
 /// Whether the entry's pattern matches the part in which its texts stand at these places.

@@ -107,7 +107,7 @@ impl Reader<'_> {
         time
     }
 
-    /// `Nov 22 01:02:03`, `Sun Nov 22 01:02:03 2026`, `Sun, 22 Nov 2026 01:02:03 GMT`
+    /// `Nov 22 01:02:03`, `Sun Nov 22 01:02:03 2026`, `Sun Nov 22 2026 01:02:03`, `Sun, 22 Nov 2026 01:02:03 GMT`
     fn named(&mut self) -> bool {
         if self.word(WEEKDAYS) {
             self.eat(b",");
@@ -122,7 +122,9 @@ impl Reader<'_> {
             return false;
         }
         self.eat(b" ");
-        let time = self.number(1, 2) && self.eat(b" ") && self.clock();
+        let day = self.number(1, 2) && self.eat(b" ");
+        self.attempt(|r| r.number(4, 4) && r.eat(b" "));
+        let time = day && self.clock();
         if time {
             self.attempt(|r| r.eat(b" ") && r.number(4, 4) && !r.peek().is_some_and(|b| b".:-/".contains(&b)));
         }
