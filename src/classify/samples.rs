@@ -154,8 +154,10 @@ impl Check<'_> {
             );
         }
         let signal = self.rules.signal(text.as_bytes());
-        let ignore = self.rules.winner_plainly(&plain_text).filter(|(entry, _)| entry.kind == Kind::Ignore);
-        self.hit.extend(ignore.map(|(entry, _)| entry.id.clone()));
+        if slow.is_none() {
+            let ignore = self.rules.winner_plainly(&plain_text).filter(|(entry, _)| entry.kind == Kind::Ignore);
+            self.hit.extend(ignore.map(|(entry, _)| entry.id.clone()));
+        }
         self.hit.extend(found.iter().map(|hit| hit.rule.clone()));
         self.hit.extend(signal.iter().map(|signal| signal.rule.clone()));
         let rule = found.as_ref().map(|hit| hit.rule.clone());
