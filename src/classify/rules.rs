@@ -1,6 +1,7 @@
 //! Holds the ordered rule table and asks it. Pure.
 
 use std::borrow::Borrow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
@@ -211,12 +212,20 @@ impl Rules {
         (!by_person).then_some((entry, &searched.part))
     }
 
-    /// The same, asking every pattern about every part.
-    pub(super) fn winner_slowly<'t, 'a>(&'t self, plain: &'a Plain<'_>) -> Option<(&'t Entry, Part<'a>)> {
-        self.winner_by(plain, |part, take| self.rules.matching_slowly(part, take))
+    /// The same, asking every pattern about every part; and the ignores that match, but that no rule gave a reason to ask.
+    pub(super) fn winner_slowly<'t, 'a>(
+        &'t self,
+        plain: &'a Plain<'_>,
+    ) -> (Option<(&'t Entry, Part<'a>)>, Vec<&'t Entry>) {
+        let unasked = RefCell::new(Vec::new());
+        let matching = |part: &Part<'_>, take: &mut dyn FnMut(&'t Entry) -> bool| {
+            unasked.borrow_mut().extend(self.rules.matching_slowly(part, take));
+        };
+        let won = self.winner_by(plain, matching);
+        (won, unasked.into_inner())
     }
 
-    /// The same, an ignore too that no rule gave a reason to ask.
+    /// The same, such an ignore too.
     pub(super) fn winner_plainly<'t, 'a>(&'t self, plain: &'a Plain<'_>) -> Option<(&'t Entry, Part<'a>)> {
         self.winner_by(plain, |part, take| self.rules.matching_plainly(part, take))
     }

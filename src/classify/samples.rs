@@ -145,8 +145,8 @@ impl Check<'_> {
         // The quick way and the plain one must agree, on whatever rules and samples.
         let plain_text = plain(text.as_bytes());
         let quick = found.as_ref().map(|hit| hit.rule.as_str());
-        let slow = self.rules.winner_slowly(&plain_text).filter(|(entry, _)| entry.kind != Kind::Ignore);
-        let slow = slow.as_ref().map(|(entry, _)| entry.id.as_str());
+        let (won, unasked) = self.rules.winner_slowly(&plain_text);
+        let slow = won.as_ref().filter(|(entry, _)| entry.kind != Kind::Ignore).map(|(entry, _)| entry.id.as_str());
         if slow != quick {
             self.fail(
                 line,
@@ -154,10 +154,8 @@ impl Check<'_> {
             );
         }
         let signal = self.rules.signal(text.as_bytes());
-        if slow.is_none() {
-            let ignore = self.rules.winner_plainly(&plain_text).filter(|(entry, _)| entry.kind == Kind::Ignore);
-            self.hit.extend(ignore.map(|(entry, _)| entry.id.clone()));
-        }
+        let claimed = won.as_ref().map(|(entry, _)| *entry).or_else(|| unasked.first().copied());
+        self.hit.extend(claimed.filter(|entry| entry.kind == Kind::Ignore).map(|entry| entry.id.clone()));
         self.hit.extend(found.iter().map(|hit| hit.rule.clone()));
         self.hit.extend(signal.iter().map(|signal| signal.rule.clone()));
         let rule = found.as_ref().map(|hit| hit.rule.clone());

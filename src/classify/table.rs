@@ -243,21 +243,28 @@ impl Table {
         }
     }
 
-    /// Hands over what [`Self::matching`] does, and finds it by asking every pattern.
-    pub(super) fn matching_slowly<'t>(&'t self, part: &Part<'_>, take: &mut dyn FnMut(&'t Entry) -> bool) {
+    /// Hands over what [`Self::matching`] does, and finds it by asking every pattern. Returns the ignores that match, but that no rule
+    /// gave a reason to ask.
+    pub(super) fn matching_slowly<'t>(
+        &'t self,
+        part: &Part<'_>,
+        take: &mut dyn FnMut(&'t Entry) -> bool,
+    ) -> Vec<&'t Entry> {
         let whole = matches!(part.place, Place::Whole | Place::Said);
         let mut late = Vec::new();
         for (number, entry) in (0_u32..).zip(self.entries.iter()) {
-            if entry.bar(part).is_some() || !entry.pattern.is_match(entry.sees(part)) {
+            if entry.bar(part).is_some() || !entry.pattern.is_match(entry.sees(part)) || entry.objection(part).is_some()
+            {
                 continue;
             }
             late.push(entry);
             // An ignore without a text counts only where a rule behind it claims.
             let waits = whole && self.slow_ignores.contains(&number);
             if !waits && !late.drain(..).all(&mut *take) {
-                return;
+                return Vec::new();
             }
         }
+        late
     }
 }
 

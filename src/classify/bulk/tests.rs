@@ -238,7 +238,7 @@ proptest! {
         text.splice(at..at, noise);
         let plain = plain(&text);
         let rule = |winner: Option<(&super::super::file::Entry, Part<'_>)>| winner.map(|(entry, _)| entry.id.clone());
-        let expected = rule(RULES.winner_slowly(&plain).filter(|(entry, _)| entry.kind != Kind::Ignore));
+        let expected = rule(RULES.winner_slowly(&plain).0.filter(|(entry, _)| entry.kind != Kind::Ignore));
         prop_assert_eq!(RULES.classify(&text).map(|hit| hit.rule), expected);
     }
 
